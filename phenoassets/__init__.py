@@ -1,0 +1,5 @@
+"""The science of phenoassets: plain functions over arrays and tables.
+
+Nothing below this package knows who runs it: no Dagster, no ``context``, no environment variable. Only
+``definitions.py`` (the composition root) and ``cli.py`` look up to the platform.
+"""
