@@ -44,7 +44,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: `grain` is what owns a file of it (``plate`` or ``screen``), `per_model` whether each model has its own."""
+    """One table: `grain` (``plate`` or ``screen``) owns a file of it; `per_model`: each model has its own."""
 
     name: str
     meaning: str

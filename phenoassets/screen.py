@@ -1,0 +1,321 @@
+"""What a screen says of itself: ``screen.toml``, ``plates.csv`` and ``compounds.csv``.
+
+In go three small files; out come checked settings and two tidy frames. Unknown keys and columns are refused, every
+problem is listed in one error, and nothing is guessed. A file found in the exports folder serves until the home has
+its own. Plate maps are ``incucyte``'s.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from phenoassets.errors import SettingsError
+from phenoassets.home import Home, check_model_name, check_plate_name
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Exports(_Section):
+    """The landing folder and when a scan counts as settled."""
+
+    folder: str = Field("exports", description="landing folder; relative to the home, or absolute (a share, read-only)")
+    settle_minutes: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="minutes without any change, between two observations of ours"
+    )
+    tick_seconds: Positive = Field(30.0, description="time budget of one look at the landing folder")
+    max_attempts: Count = Field(4, description="failed runs of one state of a plate before it is given up")
+    retry_minutes: Positive = Field(5.0, description="wait before the second attempt; doubled each time")
+
+
+class Controls(_Section):
+    """How control wells are recognised in a plate map."""
+
+    negative: str = Field(
+        r"(?i)^(dmso|pbs|vehicle|untreated|control|medium|media|solvent)\b.*",
+        description="pattern of a negative control's compound",
+    )
+    positive: str = Field("(?!)", description="pattern of a positive control's compound; none by default")
+
+
+class Correction(_Section):
+    """How raw images are corrected."""
+
+    recipe: str = Field("flat_field", description="a name of phenoassets.imaging.correction.RECIPES")
+    calibration_scans: Count = Field(3, description="first settled scans that illumination and limits come from")
+
+
+class Quality(_Section):
+    """Which images are kept."""
+
+    z_limit: Positive = Field(6.0, description="robust z-score beyond which an image is flagged")
+    drop_flagged: bool = Field(True, description="whether flagged images stay out of profiles")
+
+
+class Embedding(_Section):
+    """How images become vectors."""
+
+    precision: Literal["float32", "float16"] = Field("float32", description="type of the stored vectors")
+
+
+class Profiles(_Section):
+    """How vectors become well profiles."""
+
+    method: Literal["mean", "median"] = "mean"
+
+
+class Sphering(_Section):
+    """How profiles are whitened against the controls."""
+
+    regularization: Positive = Field(1e-2, description="added to the eigenvalues of the controls' covariance")
+    window_scans: Count = Field(5, description="last scans of a well that make its endpoint profile")
+
+
+class Treatments(_Section):
+    """Which treatments count as strong."""
+
+    q_value: Fraction = Field(0.05, description="largest false discovery rate of the strong set")
+    seed: int = 0
+
+
+class Trajectories(_Section):
+    """How each condition's course over time is made, clustered and named."""
+
+    metric: Literal["euclidean", "cosine", "correlation", "braycurtis"] = "euclidean"
+    features: Literal["raw", "sphered"] = "sphered"
+    metrics: tuple[Literal["euclidean", "cosine", "correlation", "braycurtis"], ...] = Field(
+        ("euclidean", "cosine"), description="distances that are stored"
+    )
+    tolerance_hours: Positive = Field(1.0, description="largest gap between a condition's scan and the controls'")
+    scaling: Literal["none", "condition", "cell_line_drug", "cell_line"] = "cell_line_drug"
+    k: Annotated[int, Field(ge=2, le=9)] = Field(8, description="number of clusters")
+    n_bootstrap: Annotated[int, Field(ge=0)] = Field(200, description="resamples of wells behind every band")
+    growth: bool = Field(True, description="whether confluence joins the distance in naming effects")
+    seed: int = 0
+
+
+class Phenotypes(_Section):
+    """How the phenotype map is drawn."""
+
+    n_neighbors: Annotated[int, Field(ge=2)] = 15
+    min_dist: Annotated[float, Field(ge=0, le=1)] = 0.1
+    min_cluster_size: Annotated[int, Field(ge=2)] = 5
+    seed: int = 27
+
+
+class Refresh(_Section):
+    """When the screen's answers are drawn anew."""
+
+    refresh_minutes: Annotated[float, Field(ge=0)] = Field(5.0, description="at most one refresh in this time")
+
+
+class Storage(_Section):
+    """What must be free before a run starts."""
+
+    min_free_gb: Annotated[float, Field(ge=0)] = Field(1.0, description="free space left over after a run")
+
+
+class ScreenSettings(_Section):
+    """Everything ``screen.toml`` may say; each section has defaults."""
+
+    name: str = "screen"
+    models: tuple[str, ...] = ("convae_pooled", "convae", "pixel_pca")
+    primary_model: str = "convae_pooled"
+    channels: tuple[str, ...] = ("phase",)
+    exports: Exports = Exports()
+    controls: Controls = Controls()
+    correction: Correction = Correction()
+    quality: Quality = Quality()
+    embedding: Embedding = Embedding()
+    profiles: Profiles = Profiles()
+    sphering: Sphering = Sphering()
+    treatments: Treatments = Treatments()
+    trajectories: Trajectories = Trajectories()
+    phenotypes: Phenotypes = Phenotypes()
+    refresh: Refresh = Refresh()
+    storage: Storage = Storage()
+
+    @model_validator(mode="after")
+    def _primary_is_listed(self) -> ScreenSettings:
+        for model in self.models:
+            check_model_name(model)
+        if not self.models:
+            raise ValueError("models is empty; name at least one")
+        if len(set(self.models)) != len(self.models):
+            raise ValueError("models names a model twice")
+        if self.primary_model not in self.models:
+            raise ValueError(f"primary_model {self.primary_model!r} is not among models {list(self.models)}")
+        if self.trajectories.metric not in self.trajectories.metrics:
+            raise ValueError("trajectories.metric is not among trajectories.metrics")
+        return self
+
+
+_PLATE_COLUMNS: Mapping[str, pl.DataType] = {
+    "plate": pl.String(),
+    "cell_line": pl.String(),
+    "plate_map": pl.String(),
+    "batch": pl.String(),
+    "vessel_id": pl.String(),
+    "treated_at": pl.Datetime("us"),
+    "treated_after_hours": pl.Float64(),
+    "dilution": pl.Float64(),
+    "time_zone": pl.String(),
+    "um_per_pixel": pl.Float64(),
+}
+_COMPOUND_COLUMNS: Mapping[str, pl.DataType] = {
+    "alias": pl.String(),
+    "canonical": pl.String(),
+    "cas": pl.String(),
+    "moa": pl.String(),
+    "solvent": pl.String(),
+}
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One screen's settings and sheets.
+
+    Parameters
+    ----------
+    home
+        Where it lives.
+    settings
+        ``screen.toml``.
+    plates
+        ``plates.csv`` (plate, cell_line?, plate_map?, batch?, vessel_id?, treated_at?, treated_after_hours?,
+        dilution?, time_zone?, um_per_pixel?).
+    compounds
+        ``compounds.csv`` (alias, canonical, cas?, moa?, solvent?).
+    """
+
+    home: Home
+    settings: ScreenSettings
+    plates: pl.DataFrame
+    compounds: pl.DataFrame
+
+    @property
+    def exports(self) -> Path:
+        """The landing folder."""
+        return exports_folder(self.home, self.settings)
+
+    def plate_row(self, plate: str) -> dict[str, Any]:
+        """What ``plates.csv`` says of `plate`; every column null where it says nothing."""
+        rows = self.plates.filter(pl.col("plate") == plate).to_dicts()
+        return rows[0] if rows else dict.fromkeys(_PLATE_COLUMNS) | {"plate": plate}
+
+
+def exports_folder(home: Home, settings: ScreenSettings) -> Path:
+    """The landing folder that `settings` name, resolved against the home."""
+    folder = Path(settings.exports.folder).expanduser()
+    return folder if folder.is_absolute() else home.root / folder
+
+
+def read_settings(path: Path) -> ScreenSettings:
+    """Read ``screen.toml``.
+
+    Raises
+    ------
+    SettingsError
+        If it is no TOML, or a key is unknown or out of range; every problem is listed.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return ScreenSettings.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'screen'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise SettingsError(f"{path}: {problems}") from error
+
+
+def load_screen(home: Home | Path) -> Screen:
+    """Read a screen's three files from its home, or from the exports folder where the home has none.
+
+    Raises
+    ------
+    SettingsError
+        If one of them cannot be meant.
+    """
+    home = home if isinstance(home, Home) else Home(home)
+    settings = read_settings(home.settings_file) if home.settings_file.is_file() else None
+    if settings is None:
+        landed = exports_folder(home, ScreenSettings()) / "screen.toml"
+        settings = read_settings(landed) if landed.is_file() else ScreenSettings()
+    exports = exports_folder(home, settings)
+
+    def sheet(own: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.DataFrame:
+        path = next((p for p in (own, exports / own.name) if p.is_file()), None)
+        if path is None:
+            return pl.DataFrame(schema=dict(columns))
+        return _read_sheet(path, columns, key)
+
+    plates = sheet(home.plates_file, _PLATE_COLUMNS, "plate")
+    for plate in plates["plate"]:
+        check_plate_name(plate)
+    both = plates.filter(pl.col("treated_at").is_not_null() & pl.col("treated_after_hours").is_not_null())
+    if both.height:
+        raise SettingsError(f"plates.csv: plate {both['plate'][0]} has treated_at and treated_after_hours; keep one")
+    return Screen(home, settings, plates, sheet(home.compounds_file, _COMPOUND_COLUMNS, "alias"))
+
+
+def _read_sheet(path: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.DataFrame:
+    try:
+        raw = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
+    except pl.exceptions.PolarsError as error:
+        raise SettingsError(f"{path} cannot be read as CSV: {error}") from error
+    raw = raw.rename({name: name.strip().lstrip("\ufeff") for name in raw.columns})
+    if "canonical name" in raw.columns:
+        raw = raw.rename({"canonical name": "canonical"})
+    raw = raw.rename({name: name.lower() for name in raw.columns if name.lower() in columns})
+    unknown = [name for name in raw.columns if name not in columns]
+    if unknown:
+        raise SettingsError(f"{path}: unknown columns {', '.join(unknown)}; known are {', '.join(columns)}")
+    if key not in raw.columns:
+        raise SettingsError(f"{path}: the column {key} is missing")
+    raw = raw.with_columns(pl.all().str.strip_chars().replace("", None))
+    if raw[key].null_count():
+        raise SettingsError(f"{path}: row {raw[key].is_null().arg_true()[0] + 2} has no {key}")
+    doubled = raw.filter(pl.col(key).is_duplicated())
+    if doubled.height:
+        raise SettingsError(f"{path}: {key} {doubled[key][0]!r} stands there twice")
+    typed = [_typed(path, raw, name, dtype) for name, dtype in columns.items()]
+    return pl.DataFrame(typed)
+
+
+def _typed(path: Path, raw: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
+    if name not in raw.columns:
+        return pl.Series(name, [None] * raw.height, dtype=dtype)
+    text = raw[name]
+    if isinstance(dtype, pl.String):
+        return text
+    if isinstance(dtype, pl.Datetime):
+        value = text.str.replace(" ", "T").str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="us")
+        minutes = text.str.replace(" ", "T").str.to_datetime("%Y-%m-%dT%H:%M", strict=False, time_unit="us")
+        value = value.fill_null(minutes)
+        remedy = "write local time as 2019-08-30 14:05"
+    else:
+        value = text.cast(dtype, strict=False)
+        value = value.set(value.is_nan() | value.is_infinite(), None)
+        remedy = "write a number with a decimal point"
+    bad = (value.is_null() & text.is_not_null()).arg_true()
+    if bad.len():
+        raise SettingsError(f"{path}: row {bad[0] + 2}, {name}: {text[int(bad[0])]!r}; {remedy}")
+    if name in ("dilution", "um_per_pixel") and (value.fill_null(1.0) <= 0).any():
+        raise SettingsError(f"{path}: {name} must be above 0")
+    return value
