@@ -1,0 +1,96 @@
+"""The screen's answers: sphered_profiles, strong_treatments, temporal_clusters, phenotypes, warehouse.
+
+They are refreshed when the data version of what they are made from has changed, never by a run that changed nothing;
+a change that lands while a refresh runs is followed by another.
+"""
+
+import dagster as dg
+
+from assets.common import OWNERS, asset_key, report, table_asset
+from phenoassets.layers import answers, pictures
+from phenoassets.warehouse import write_database
+from resources.screen import ScreenResource
+from resources.table_store import TableStoreResource
+
+GROUP = "answers"
+
+
+def refresh_condition(minutes: float) -> dg.AutomationCondition:
+    """Refresh once what it is made from has changed and is no longer being made, at most once in `minutes`."""
+    condition = dg.AutomationCondition
+    elsewhere = condition.data_version_changed() & ~condition.executed_with_root_target()
+    wanted = condition.any_deps_match(elsewhere | condition.will_be_requested()).since(condition.newly_requested())
+    ready = wanted & ~condition.any_deps_in_progress() & ~condition.in_progress()
+    if minutes > 0:
+        ready &= ~condition.newly_requested().since(condition.cron_tick_passed(_every(minutes)))
+    return ready.with_label("what it is made from has changed")
+
+
+def _every(minutes: float) -> str:
+    whole = max(1, round(minutes))
+    return f"*/{whole} * * * *" if whole < 60 else f"0 */{min(23, whole // 60)} * * *"
+
+
+def screen_assets(model: str, refresh_minutes: float) -> list[dg.AssetsDefinition]:
+    """Screen-level assets of one model."""
+    when = refresh_condition(refresh_minutes)
+
+    @table_asset(
+        "sphered_profiles",
+        model=model,
+        group=GROUP,
+        deps=[asset_key("well_profiles", model), asset_key("plate_maps")],
+        automation=when,
+    )
+    def sphered_profiles(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
+        """Endpoint profiles of all wells, whitened against each plate's negative controls."""
+        written = answers.sphere(screen.load(), store := tables.open(), model)
+        return report(store, written, model=model, picture=pictures.sphering(screen.load(), store, model))
+
+    @table_asset(
+        "strong_treatments", model=model, group=GROUP, deps=[asset_key("sphered_profiles", model)], automation=when
+    )
+    def strong_treatments(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
+        """Conditions ranked by how far they stand from the controls, and which of them are strong."""
+        written = answers.rank_treatments(screen.load(), store := tables.open(), model)
+        return report(store, written, model=model, picture=pictures.ranked_treatments(screen.load(), store, model))
+
+    @table_asset(
+        "temporal_clusters",
+        model=model,
+        group=GROUP,
+        deps=[asset_key("temporal_distances", model), asset_key("growth_curves")],
+        automation=when,
+    )
+    def temporal_clusters(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
+        """Each condition's course over time, clustered by DTW and named cytotoxic, cytostatic, mixed or none."""
+        written = answers.cluster(screen.load(), store := tables.open(), model)
+        return report(store, written, model=model, picture=pictures.effect_matrix(screen.load(), store, model))
+
+    @table_asset("phenotypes", model=model, group=GROUP, deps=[asset_key("sphered_profiles", model)], automation=when)
+    def phenotypes(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
+        """Map and density clusters of the wells' sphered profiles."""
+        written = answers.map_wells(screen.load(), store := tables.open(), model)
+        return report(store, written, model=model, picture=pictures.phenotype_map(screen.load(), store, model))
+
+    return [sphered_profiles, strong_treatments, temporal_clusters, phenotypes]
+
+
+def warehouse_asset(models: tuple[str, ...], refresh_minutes: float) -> dg.AssetsDefinition:
+    """Build the asset that closes the graph: the DuckDB file of views."""
+
+    @dg.asset(
+        key="warehouse",
+        deps=[asset_key(t, m) for m in models for t in ("strong_treatments", "temporal_clusters", "phenotypes")],
+        group_name=GROUP,
+        kinds={"duckdb"},
+        owners=OWNERS,
+        code_version="1",
+        automation_condition=refresh_condition(refresh_minutes),
+    )
+    def warehouse(screen: ScreenResource) -> dg.MaterializeResult:
+        """One view a table in phenoassets.duckdb, and macros; opens in any DuckDB client while runs write."""
+        path = write_database(screen.load())
+        return dg.MaterializeResult(metadata={"file": dg.MetadataValue.path(str(path))})
+
+    return warehouse

@@ -1,0 +1,85 @@
+"""What every layer hands back, and the digests that say which recipe a table's rows come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from phenoassets.errors import ProfileError
+from phenoassets.imaging.correction import RECIPES
+from phenoassets.screen import Screen
+from phenoassets.tables import TableStore, digest_of
+
+# Called with (images done, images in all).
+Progress = Callable[[int, int], None]
+
+# Raised when the meaning of an image-level table changes; every plate is then stale.
+SCHEMA_VERSION = 1
+
+
+def no_progress(done: int, total: int) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a layer did.
+
+    Parameters
+    ----------
+    table
+        The table.
+    new
+        Rows that this call made.
+    total
+        Rows that the table now has for the plate, or the screen.
+    version
+        Digest of the table's content; equal when nothing changed.
+    notes
+        Further figures for a person, by name.
+    """
+
+    table: str
+    new: int
+    total: int
+    version: str
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+
+def version_of(frame: pl.DataFrame, *more: object) -> str:
+    """Digest of a small frame's content, independent of row order."""
+    ordered = frame.sort(frame.columns[0]) if frame.height else frame
+    return digest_of(sorted(ordered.write_ndjson().splitlines()), *more)
+
+
+def calibration_of(store: TableStore, plate: str) -> str:
+    """Digest of a plate's frozen calibration.
+
+    Raises
+    ------
+    ProfileError
+        If the plate has none yet.
+    """
+    digests = store.read("illumination", plate=plate, columns=["channel", "digest"]).sort("channel")
+    if not digests.height:
+        raise ProfileError(f"plate {plate} has no calibration yet; materialize illumination first")
+    return digest_of(digests.rows())
+
+
+def correction_recipe(screen: Screen, calibration: str) -> str:
+    """Digest of what makes a corrected image: recipe and calibration."""
+    return digest_of("corrected", SCHEMA_VERSION, RECIPES[screen.settings.correction.recipe].digest, calibration)
+
+
+def embedding_recipe(screen: Screen, model_digest: str, calibration: str) -> str:
+    """Digest of what makes an embedding: weights and transform, precision, correction and calibration."""
+    precision = screen.settings.embedding.precision
+    return digest_of("embedding", SCHEMA_VERSION, model_digest, precision, correction_recipe(screen, calibration))
+
+
+def profile_recipe(screen: Screen, embedding: str) -> str:
+    """Digest of what makes a well profile."""
+    settings = screen.settings
+    return digest_of("profile", embedding, settings.profiles.method, settings.quality.drop_flagged, settings.channels)
