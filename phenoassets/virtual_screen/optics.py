@@ -1,0 +1,318 @@
+"""How cells look in phase contrast: stamps of thickness, their composition, and the optics that make a frame of it.
+
+In goes a `Snapshot` of cells and a `View` (what the optics of this well and scan are like); out comes an 8-bit frame.
+No cell lives or dies here.
+
+Each cell is a small map of optical thickness, drawn in advance for every size, outline and state. The thickest object
+wins a pixel, so neighbours meet along creases as cells of a confluent sheet do. A band-pass filter of the
+thickness then gives what a phase annulus gives: bright rims with dark outlines, halos around round cells, texture
+inside. Every state is scaled to the same energy a unit of area, so that states differ in texture and not in
+brightness or contrast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from phenoassets.virtual_screen.cells import ARRESTED, CYCLING, DEAD, DYING, FRAME, MITOTIC, CellLine, Snapshot
+
+Image = NDArray[np.float32]
+
+BACKGROUND: Final = 128.0
+CONTRAST: Final = 24.0
+"""Standard deviation of the grey values within a cell."""
+
+_PAD: Final = 120  # the largest stamp fits into it
+_RIM: Final = 8  # of the padding that is filtered with the frame
+_RADII: Final = 4.0 * 1.1 ** np.arange(28)  # 4 to 52 pixels
+_LEVELS: Final = 4  # from cycling to flat
+_SHAPES: Final = 5
+_SIGMAS: Final = (0.7, 1.5, 3.2)
+_BANDS: Final = (1.0, 0.9, 0.5)
+
+
+@dataclass(frozen=True)
+class View:
+    """The optics of one frame.
+
+    Parameters
+    ----------
+    shading
+        Illumination of the plate and meniscus of the well, (height, width), mean 1.
+    gain, offset
+        Contrast relative to the norm, and grey values added by the exposure.
+    noise
+        Standard deviation of the camera noise, grey values.
+    defocus
+        0 in focus; 1 plainly out of focus.
+    bubble
+        Centre and radius of a bubble, pixels (y, x, radius), or None.
+    seed
+        Of the noise.
+    """
+
+    shading: Image
+    gain: float = 1.0
+    offset: float = 0.0
+    noise: float = 1.2
+    defocus: float = 0.0
+    bubble: tuple[float, float, float] | None = None
+    seed: int = 0
+
+
+def band_pass(thickness: Image, weights: tuple[float, ...] = _BANDS, blur: float = 0.0) -> Image:
+    """Phase contrast of a thickness map: weighted differences of Gaussians, (h, w) to (h, w)."""
+    level = ndimage.gaussian_filter(thickness, blur) if blur else thickness
+    out = np.zeros_like(thickness)
+    for sigma, weight in zip(_SIGMAS, weights, strict=True):
+        smooth = ndimage.gaussian_filter(thickness, float(np.hypot(sigma, blur)), truncate=2.5)
+        out += np.float32(weight) * (level - smooth)
+        level = smooth
+    return out
+
+
+@lru_cache(maxsize=1)
+def _grains() -> dict[str, Image]:
+    """Tiles of texture of unit variance: fine grains of a working cell, coarse fibres of a flat one, clumps."""
+    rng = np.random.default_rng(20)
+    white = [rng.standard_normal((512, 512)).astype(np.float32) for _ in range(4)]
+
+    def band(noise: Image, low: float, high: float, wide: float = 1.0) -> Image:
+        tile = ndimage.gaussian_filter(noise, (low, low * wide), mode="wrap")
+        tile = tile - ndimage.gaussian_filter(noise, (high, high * wide), mode="wrap")
+        return np.asarray(tile / tile.std(), np.float32)
+
+    return {
+        "fine": band(white[0], 0.7, 1.6),
+        "coarse": band(white[1], 1.8, 4.0),
+        "fibre": band(white[2], 0.8, 2.0, wide=4.0),
+        "clump": band(white[3], 1.2, 2.4),
+    }
+
+
+def _crop(tile: Image, size: int, rng: np.random.Generator) -> Image:
+    y, x = rng.integers(0, tile.shape[0] - size, 2)
+    return tile[y : y + size, x : x + size]
+
+
+def _outline(theta: Image, rng: np.random.Generator, elongation: float, ruffle: float) -> Image:
+    """Radius over mean radius in each direction: an ellipse with lobes, ruffled."""
+    turn = rng.uniform(0, np.pi)
+    ellipse = 1.0 / np.sqrt(np.cos(theta - turn) ** 2 / elongation + np.sin(theta - turn) ** 2 * elongation)
+    wave = np.zeros_like(theta)
+    for k in range(2, 8):
+        wave += rng.normal(0, 0.22 / k) * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
+    for k in range(9, 17):
+        wave += rng.normal(0, ruffle) * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
+    return np.asarray(ellipse * np.exp(wave), np.float32)
+
+
+def _grid(half: int) -> tuple[Image, Image, Image, Image]:
+    axis = np.arange(-half, half + 1, dtype=np.float32)
+    y, x = np.meshgrid(axis, axis, indexing="ij")
+    return y, x, np.hypot(y, x), np.arctan2(y, x)
+
+
+def _soft_step(value: Image, width: float) -> Image:
+    return np.asarray(np.clip(0.5 + value / width, 0.0, 1.0), np.float32)
+
+
+def _living(radius: float, flat: float, elongation: float, rng: np.random.Generator) -> Image:
+    """Thickness of an adherent cell: dome, nucleus with nucleoli, grains that turn to fibres and vacuoles when flat."""
+    stretch = elongation ** (1.0 - 0.5 * flat)
+    half = int(np.ceil(radius * np.sqrt(stretch) * 1.45)) + 3
+    y, x, r, theta = _grid(half)
+    edge = radius * _outline(theta, rng, stretch, 0.012 + 0.022 * flat)
+    inside = _soft_step(edge - r, 2.0)
+    dome = np.sqrt(np.clip(1.0 - (r / np.maximum(edge, 1.0)) ** 2, 0.0, 1.0))
+    grains = _grains()
+    size = 2 * half + 1
+    working = _crop(grains["fine"], size, rng) + 0.5 * _crop(grains["clump"], size, rng)
+    resting = 0.9 * _crop(grains["coarse"], size, rng) + 0.45 * _crop(grains["fibre"], size, rng)
+    texture = (1.0 - flat) * working + flat * resting
+    nucleus_radius = (0.42 - 0.06 * flat) * radius
+    cy, cx = rng.normal(0, 0.12 * radius, 2)
+    to_nucleus = np.hypot(y - cy, x - cx)
+    nucleus = _soft_step(nucleus_radius - to_nucleus, 2.0)
+    ring = np.exp(-(((to_nucleus - nucleus_radius) / 1.3) ** 2))
+    thickness = 2.6 - 0.9 * flat + (2.6 - 1.8 * flat) * dome
+    thickness = thickness + (0.55 - 0.1 * flat) * texture * (1.0 - 0.6 * nucleus)
+    thickness += 0.5 * nucleus - (0.5 + 0.5 * flat) * ring
+    for _ in range(int(rng.integers(1, 4))):
+        oy, ox = rng.normal(0, 0.45 * nucleus_radius, 2)
+        thickness -= 0.9 * np.exp(-((y - cy - oy) ** 2 + (x - cx - ox) ** 2) / (2 * 1.3**2))
+    for _ in range(round(flat * radius / 3)):  # vacuoles beside the nucleus
+        angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.75) * radius
+        oy, ox = cy + far * np.sin(angle), cx + far * np.cos(angle)
+        thickness += 1.3 * np.exp(-((y - oy) ** 2 + (x - ox) ** 2) / (2 * rng.uniform(1.0, 1.9) ** 2))
+    return np.asarray(np.maximum(thickness, 0.4) * inside, np.float32)
+
+
+def _mitotic(radius: float, rng: np.random.Generator) -> Image:
+    """Thickness of a cell rounded up for division: a tall smooth ball with a plate of chromosomes."""
+    ball = 0.66 * radius
+    half = int(np.ceil(ball * 1.3)) + 4
+    y, x, r, theta = _grid(half)
+    edge = ball * _outline(theta, rng, 1.1, 0.004)
+    dome = np.sqrt(np.clip(1.0 - (r / edge) ** 2, 0.0, 1.0))
+    turn = rng.uniform(0, np.pi)
+    across = x * np.cos(turn) + y * np.sin(turn)
+    along = y * np.cos(turn) - x * np.sin(turn)
+    plate = np.exp(-((across / 1.8) ** 2) - (along / (0.55 * ball)) ** 2)
+    return np.asarray((5.0 + 5.0 * dome - 3.0 * plate) * _soft_step(edge - r, 1.5), np.float32)
+
+
+def _dying(radius: float, rng: np.random.Generator) -> Image:
+    """Thickness of a cell in blebbing: a cluster of bright balls around a shrinking body."""
+    half = int(np.ceil(radius)) + 4
+    y, x, _, _ = _grid(half)
+    thickness = np.zeros_like(y)
+    for i in range(int(rng.integers(6, 11))):
+        ball = radius * (0.45 if i == 0 else rng.uniform(0.14, 0.32))
+        far = 0.0 if i == 0 else radius * rng.uniform(0.3, 0.65)
+        angle = rng.uniform(0, 2 * np.pi)
+        r = np.hypot(y - far * np.sin(angle), x - far * np.cos(angle))
+        dome = np.sqrt(np.clip(1.0 - (r / ball) ** 2, 0.0, 1.0))
+        np.maximum(thickness, (4.0 + 5.0 * dome) * _soft_step(ball - r, 1.5), out=thickness)
+    return np.asarray(thickness, np.float32)
+
+
+def _dead(radius: float, decay: float, rng: np.random.Generator) -> Image:
+    """Thickness of a dead cell: a shrunken grainy body within granules strewn over the area it once covered."""
+    half = int(np.ceil(radius)) + 4
+    y, x, r, theta = _grid(half)
+    body = radius * (0.4 - 0.12 * decay)
+    edge = body * _outline(theta, rng, 1.3, 0.03)
+    clumps = _crop(_grains()["clump"], 2 * half + 1, rng)
+    thickness = (4.0 + 1.8 * clumps) * _soft_step(edge - r, 1.5)
+    for _ in range(round((0.085 - 0.05 * decay) * radius**2) + 3):
+        far, angle = radius * np.sqrt(rng.uniform(0.1, 1.0)), rng.uniform(0, 2 * np.pi)
+        grain = rng.uniform(1.0, 2.3)
+        spot = np.hypot(y - far * np.sin(angle), x - far * np.cos(angle))
+        np.maximum(thickness, rng.uniform(2.0, 5.0) * _soft_step(grain - spot, 1.5), out=thickness)
+    return np.asarray(np.maximum(thickness, 0.0), np.float32)
+
+
+def _to_energy(stamp: Image, area: float) -> Image:
+    """Scale `stamp` so that what the optics make of it has unit variance over `area` pixels."""
+    seen = band_pass(np.pad(stamp, _RIM))
+    energy = float(np.square(seen).sum())
+    return np.asarray(stamp * np.sqrt(area / max(energy, 1e-6)), np.float32)
+
+
+class StampBank:
+    """Stamps of one cell line, drawn when first needed and kept.
+
+    A stamp depends on its key alone, not on the order of the calls, so any split of the work draws the same frames.
+    """
+
+    def __init__(self, line: CellLine, seed: int) -> None:
+        self.line = line
+        self.seed = seed
+        self._stamps: dict[tuple[int, int, int], list[Image]] = {}
+
+    def get(self, kind: int, size: int, shape: int, turn: int) -> Image:
+        """Stamp of `kind` (0 to 3 cycling to flat, 4 mitotic, 5 dying, 6 to 8 dead) in one of eight orientations."""
+        key = (kind, size, shape)
+        if key not in self._stamps:
+            stamp = self._draw(*key)
+            turned = [np.rot90(stamp, k) for k in range(4)]
+            self._stamps[key] = [np.ascontiguousarray(s) for t in turned for s in (t, t[:, ::-1])]
+        return self._stamps[key][turn]
+
+    def _draw(self, kind: int, size: int, shape: int) -> Image:
+        rng = np.random.default_rng([self.seed, sum(map(ord, self.line.name)), kind, size, shape])
+        radius = float(_RADII[size])
+        area = np.pi * radius**2
+        if kind < _LEVELS:
+            return _to_energy(_living(radius, kind / (_LEVELS - 1), self.line.elongation, rng), area)
+        if kind == _LEVELS:
+            return _to_energy(_mitotic(radius, rng), area)
+        if kind == _LEVELS + 1:
+            return _to_energy(_dying(radius, rng), area)
+        decay = (kind - _LEVELS - 2) / 2
+        return _to_energy(_dead(radius, decay, rng), area * (1.0 - 0.3 * decay))
+
+
+def _kinds(cells: Snapshot) -> NDArray[np.int64]:
+    """Which stamp each cell wears, (cells,)."""
+    kinds = np.rint(cells.flatness * (_LEVELS - 1)).astype(np.int64)
+    kinds[cells.state == MITOTIC] = _LEVELS
+    kinds[cells.state == DYING] = _LEVELS + 1
+    dead = cells.state == DEAD
+    kinds[dead] = _LEVELS + 2 + np.clip(cells.age[dead] / 18.0, 0, 2).astype(np.int64)
+    return kinds
+
+
+def thickness_map(cells: Snapshot, bank: StampBank) -> Image:
+    """Compose the stamps of all cells; the thickest object wins. Shape (height + 2 rim, width + 2 rim)."""
+    height, width = FRAME
+    canvas = np.zeros((height + 2 * _PAD, width + 2 * _PAD), np.float32)
+    kinds = _kinds(cells)
+    sizes = np.clip(np.rint(np.log(cells.radius / _RADII[0]) / np.log(1.1)), 0, _RADII.size - 1).astype(np.int64)
+    shapes, turns = cells.shape % _SHAPES, (cells.shape // _SHAPES) % 8
+    rows, columns = np.rint(cells.y).astype(np.int64) + _PAD, np.rint(cells.x).astype(np.int64) + _PAD
+    for kind, size, shape, turn, row, column in zip(
+        kinds.tolist(), sizes.tolist(), shapes.tolist(), turns.tolist(), rows.tolist(), columns.tolist(), strict=True
+    ):
+        stamp = bank.get(kind, size, shape, turn)
+        half = stamp.shape[0] // 2
+        place = canvas[row - half : row + half + 1, column - half : column + half + 1]
+        np.maximum(place, stamp, out=place)
+    rim = _PAD - _RIM
+    return canvas[rim : rim + height + 2 * _RIM, rim : rim + width + 2 * _RIM]
+
+
+@lru_cache(maxsize=1)
+def _noise_tile() -> Image:
+    return np.random.default_rng(21).standard_normal((FRAME[0] + 256, FRAME[1] + 256)).astype(np.float32)
+
+
+def render(cells: Snapshot, bank: StampBank, view: View) -> NDArray[np.uint8]:
+    """The frame that the instrument stores, (height, width) uint8."""
+    height, width = FRAME
+    thickness = thickness_map(cells, bank)
+    phase = band_pass(thickness, blur=2.5 * view.defocus)[_RIM:-_RIM, _RIM:-_RIM]
+    image = phase * np.float32(CONTRAST * view.gain)
+    rng = np.random.default_rng(view.seed)
+    dy, dx = rng.integers(0, 256, 2)
+    image += np.float32(view.noise) * _noise_tile()[dy : dy + height, dx : dx + width]
+    if view.bubble is not None:
+        _add_bubble(image, view.bubble)
+    image += np.float32(BACKGROUND)
+    image *= view.shading
+    image += np.float32(view.offset + 0.5)
+    return np.asarray(np.clip(image, 0, 255), np.uint8)
+
+
+def _add_bubble(image: Image, bubble: tuple[float, float, float]) -> None:
+    """Draw the dark and bright rings of an air bubble into `image`, and blank what lies behind its rim."""
+    y, x, radius = bubble
+    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+    r = np.hypot(rows - y, columns - x).astype(np.float32)
+    rim = np.exp(-(((r - radius) / 9.0) ** 2))
+    image *= 1.0 - 0.9 * rim
+    image += 90.0 * np.exp(-(((r - radius + 5.0) / 3.0) ** 2)) - 95.0 * np.exp(-(((r - radius - 3.0) / 5.0) ** 2))
+    image += 12.0 * np.cos((r - radius) / 6.0) * np.exp(-np.abs(r - radius) / 25.0)
+
+
+def shading(plate_rng: np.random.Generator, well_rng: np.random.Generator) -> Image:
+    """Illumination of a plate (vignette and tilt) times the meniscus of a well, (height, width), mean 1."""
+    height, width = FRAME
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    field = 1.0 - plate_rng.uniform(0.02, 0.05) * (
+        (y - plate_rng.normal(0, 0.15)) ** 2 + (x - plate_rng.normal(0, 0.15)) ** 2
+    )
+    field = field + plate_rng.normal(0, 0.01) * x + plate_rng.normal(0, 0.01) * y
+    field = field + well_rng.normal(0, 0.006) * x + well_rng.normal(0, 0.006) * y
+    return np.asarray(field / field.mean(), np.float32)
+
+
+__all__ = ["ARRESTED", "CYCLING", "StampBank", "View", "band_pass", "render", "shading", "thickness_map"]
