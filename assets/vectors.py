@@ -8,6 +8,7 @@ import dagster as dg
 from assets.common import GPU_POOL, asset_key, report, table_asset
 from phenoassets.layers import pictures, vectors
 from resources.compute_device import ComputeDevice
+from resources.reporter import Reporter
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 
@@ -19,13 +20,24 @@ def model_assets(model: str) -> list[dg.AssetsDefinition]:
         "embeddings", model=model, group=model, deps=[asset_key("corrected_images")], kinds={"pytorch"}, pool=GPU_POOL
     )
     def embeddings(
-        context: dg.AssetExecutionContext, screen: ScreenResource, tables: TableStoreResource, device: ComputeDevice
+        context: dg.AssetExecutionContext,
+        screen: ScreenResource,
+        tables: TableStoreResource,
+        device: ComputeDevice,
+        reporter: Reporter,
     ) -> dg.MaterializeResult:
         """One vector for each new image of this plate that is kept."""
         plate = context.partition_key
         with tables.writing(plate, context.log.info) as store:
             written = vectors.embed(
-                screen.load(), store, plate, model, device.resolve(), device.images_per_batch(context)
+                screen.load(),
+                store,
+                plate,
+                model,
+                device=device.resolve(),
+                precision=device.precision,
+                batch_size=device.images_per_batch,
+                progress=reporter.progress(context),
             )
             drawn = pictures.embedding_map(screen.load(), store, model, plate)
             return report(store, written, model=model, plate=plate, picture=drawn)

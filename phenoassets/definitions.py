@@ -7,19 +7,17 @@ module does no work; ``defs`` is called by Dagster.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
-from assets import answers, export, images, vectors
-from resources.compute_device import ComputeDevice
-from resources.screen import ScreenResource
-from resources.table_store import TableStoreResource
-from sensors.exports import export_sensor, rescan_job_and_schedule
-from sensors.refresh import refresh_sensor
-from sensors.sheets import sheet_sensor
 
+from assets import answers, export, images, vectors
 from phenoassets.home import Home
 from phenoassets.screen import ScreenSettings, load_screen
+from resources.compute_device import ComputeDevice
+from resources.reporter import Reporter
+from resources.screen import ScreenResource
+from resources.table_store import TableStoreResource
 
 DEFAULT_HOME = "data"
 
@@ -30,7 +28,10 @@ def current_home() -> Home:
 
 
 def build_definitions(
-    *, home: Home | None = None, resource_overrides: Mapping[str, Any] | None = None
+    *,
+    home: Home | None = None,
+    progress: Literal["log", "terminal"] = "log",
+    resource_overrides: Mapping[str, Any] | None = None,
 ) -> dg.Definitions:
     """Definitions of one home.
 
@@ -38,6 +39,8 @@ def build_definitions(
     ----------
     home
         The home; that of the environment where none is given.
+    progress
+        Where long work tells how far it is.
     resource_overrides
         Resources to use in place of the usual ones, by name.
     """
@@ -47,6 +50,7 @@ def build_definitions(
         "screen": ScreenResource(home=str(home.root)),
         "tables": TableStoreResource(home=str(home.root)),
         "device": ComputeDevice(device=os.environ.get("PHENOASSETS_DEVICE", "auto")),
+        "reporter": Reporter(style=progress),
         **(resource_overrides or {}),
     }
     return dg.Definitions(

@@ -70,18 +70,24 @@ class Table:
             }
         )
 
-    def problems(self, frame: pl.DataFrame) -> list[str]:
-        """Everything in `frame` that does not fit this table, one sentence each; empty when it fits."""
+    def problems(self, frame: pl.DataFrame, types: Mapping[str, pl.DataType] | None = None) -> list[str]:
+        """Everything in `frame` that does not fit this table, one sentence each; empty when it fits.
+
+        `types` is the schema of the file where `frame` leaves its vectors unread.
+        """
         found: list[str] = []
-        missing = [name for name in self.names if name not in frame.columns]
-        extra = [name for name in frame.columns if name not in self.names]
+        types = frame.schema if types is None else types
+        missing = [name for name in self.names if name not in types]
+        extra = [name for name in types if name not in self.names]
         if missing:
             found.append(f"columns missing: {', '.join(missing)}")
         if extra:
             found.append(f"columns not in the schema: {', '.join(extra)}")
         for column in self.columns:
+            if column.name in types:
+                found.extend(_type_problems(column, types[column.name]))
             if column.name in frame.columns:
-                found.extend(_column_problems(column, frame[column.name]))
+                found.extend(_value_problems(column, frame[column.name]))
         if not missing and frame.height:
             doubled = frame.height - frame.select(pl.struct(self.key).n_unique()).item()
             if doubled:
@@ -103,13 +109,17 @@ class Table:
         return frame.select(self.names)
 
 
-def _column_problems(column: Column, series: pl.Series) -> list[str]:
-    found = []
+def _type_problems(column: Column, dtype: pl.DataType) -> list[str]:
     if isinstance(column.dtype, Vector):
-        if not column.dtype.accepts(series.dtype):
-            found.append(f"{column.name} is {series.dtype}, expected a fixed-size list of float32 or float16")
-    elif series.dtype != column.dtype:
-        found.append(f"{column.name} is {series.dtype}, expected {column.dtype}")
+        if not column.dtype.accepts(dtype):
+            return [f"{column.name} is {dtype}, expected a fixed-size list of float32 or float16"]
+    elif dtype != column.dtype:
+        return [f"{column.name} is {dtype}, expected {column.dtype}"]
+    return []
+
+
+def _value_problems(column: Column, series: pl.Series) -> list[str]:
+    found = []
     if not column.nullable and series.null_count():
         found.append(f"{column.name} is null in {series.null_count()} of {series.len()} rows")
     if column.values is not None and series.dtype == pl.String:

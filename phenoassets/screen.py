@@ -60,7 +60,6 @@ class Correction(_Section):
 class Quality(_Section):
     """Which images are kept."""
 
-    z_limit: Positive = Field(6.0, description="robust z-score beyond which an image is flagged")
     drop_flagged: bool = Field(True, description="whether flagged images stay out of profiles")
 
 
@@ -97,6 +96,9 @@ class Trajectories(_Section):
     features: Literal["raw", "sphered"] = "sphered"
     metrics: tuple[Literal["euclidean", "cosine", "correlation", "braycurtis"], ...] = Field(
         ("euclidean", "cosine"), description="distances that are stored"
+    )
+    stored_features: tuple[Literal["raw", "sphered"], ...] = Field(
+        ("raw", "sphered"), description="feature spaces whose distances are stored"
     )
     tolerance_hours: Positive = Field(1.0, description="largest gap between a condition's scan and the controls'")
     scaling: Literal["none", "condition", "cell_line_drug", "cell_line"] = "cell_line_drug"
@@ -159,6 +161,8 @@ class ScreenSettings(_Section):
             raise ValueError(f"primary_model {self.primary_model!r} is not among models {list(self.models)}")
         if self.trajectories.metric not in self.trajectories.metrics:
             raise ValueError("trajectories.metric is not among trajectories.metrics")
+        if self.trajectories.features not in self.trajectories.stored_features:
+            raise ValueError("trajectories.features is not among trajectories.stored_features")
         return self
 
 

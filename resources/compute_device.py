@@ -7,6 +7,8 @@ from typing import Literal
 
 import dagster as dg
 
+from phenoassets.models.base import Model
+
 
 class ComputeDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The compute device, chosen when it is first needed."""
@@ -17,7 +19,7 @@ class ComputeDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def resolve(self) -> str:
         """Name of the torch device: the one asked for, or the fastest that is there."""
-        import torch  # noqa: PLC0415  # loading a code location must not cost torch's import
+        import torch  # loading a code location must not cost torch's import
 
         if self.device != "auto":
             return self.device
@@ -25,14 +27,20 @@ class ComputeDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
 
-    def images_per_batch(self, image_bytes: int) -> int:
-        """Images a batch: as asked for, or an eighth of the free memory at `image_bytes` of activations each."""
-        import psutil  # noqa: PLC0415
-        import torch  # noqa: PLC0415
+    def images_per_batch(self, model: Model) -> int:
+        """Images a batch: as asked for, or what an eighth of the free memory holds of the model's activations."""
+        import psutil
+        import torch
 
         if self.batch_size:
             return self.batch_size
         device = self.resolve()
         free = torch.cuda.mem_get_info()[0] if device.startswith("cuda") else psutil.virtual_memory().available
         most = 1024 if device.startswith("cuda") else 64
-        return int(max(1, min(most, free // 8 // max(image_bytes, 1))))
+        return int(max(1, min(most, free // 8 // _activation_bytes(model))))
+
+
+def _activation_bytes(model: Model) -> int:
+    """Memory that one image takes at the widest layer: 128 channels of float32 and as much for the next."""
+    height, width = model.transform.output_size or (1024, 1024)
+    return height * width * 128 * 4 * 2

@@ -2,9 +2,12 @@
 
 import sys
 import time
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import dagster as dg
+
 from phenoassets.layers import Progress
 
 
@@ -21,10 +24,10 @@ class Reporter(dg.ConfigurableResource):  # type: ignore[type-arg]
             return _lines(context.log.info, label)
         if sys.stderr.isatty():
             return _bar(label)
-        return _lines(lambda line: print(line, file=sys.stderr, flush=True), label)
+        return _lines(_to_stderr, label)
 
 
-def _lines(write, label: str) -> Progress:  # type: ignore[no-untyped-def]
+def _lines(write: Callable[[str], object], label: str) -> Progress:
     started, told = time.monotonic(), -1
 
     def tell(done: int, total: int) -> None:
@@ -37,13 +40,13 @@ def _lines(write, label: str) -> Progress:  # type: ignore[no-untyped-def]
     return tell
 
 
-def _bar(label: str) -> Progress:
-    from rich.console import Console  # noqa: PLC0415  # only terminals need it
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
-    columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(label, total=None)
+
+def _bar(label: str) -> Progress:
+    bar, task = _new_bar(label)
 
     def tell(done: int, total: int) -> None:
         if not bar.live.is_started and done < total:
@@ -53,3 +56,23 @@ def _bar(label: str) -> Progress:
             bar.stop()
 
     return tell
+
+
+@contextmanager
+def terminal_progress(label: str) -> Iterator[Progress]:
+    """Progress of work outside the platform: a bar on a terminal, plain lines in a log."""
+    if sys.stderr.isatty():
+        tell = _bar(label)
+        yield tell
+    else:
+        yield _lines(_to_stderr, label)
+
+
+def _new_bar(label: str) -> tuple[Any, Any]:
+    from rich.console import Console  # only terminals need it
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Bar(*columns, console=Console(stderr=True))
+    return bar, bar.add_task(label, total=None)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
+
 from phenoassets.home import Home
 from phenoassets.screen import Screen, load_screen
 

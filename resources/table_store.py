@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
+
 from phenoassets import __version__
 from phenoassets.home import Home
 from phenoassets.locks import plate_lock

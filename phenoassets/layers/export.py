@@ -139,7 +139,7 @@ def catalogue_images(screen: Screen, store: TableStore, plate: str, progress: Pr
         pl.col("path").replace_strict(known_at, default=None, return_dtype=pl.Int64) != pl.col("bytes")
     )
     rejected += [
-        _reject(r, "changed_since_import", f"its size changed; phenoassets plate reimport {plate} takes it anew")
+        reject(r, "changed_since_import", f"its size changed; phenoassets plate reimport {plate} takes it anew")
         for r in changed.to_dicts()
     ]
     fresh = images.filter(~pl.col("path").is_in(list(known_at)))
@@ -205,11 +205,11 @@ def _examine(exports: Path, row: dict[str, Any]) -> dict[str, Any]:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
     except ImageError as error:
-        return _reject(row, error.reason, error.detail)
+        return reject(row, error.reason, error.detail)
     except OSError as error:
-        return _reject(row, "unreadable", f"{error.strerror}; check permissions, then run again")
+        return reject(row, "unreadable", f"{error.strerror}; check permissions, then run again")
     if size != row["bytes"]:
-        return _reject(row, "still_growing", "its size changed while it was read; it is taken with the next run")
+        return reject(row, "still_growing", "its size changed while it was read; it is taken with the next run")
     found = {"format": kind, "sha256": sha256, "width": width, "height": height, "dtype": dtype}
     names = TABLES["raw_images"].names
     return {n: (row | found)[n] for n in names}
@@ -229,11 +229,12 @@ def _without_conflicts(
             kept.append(group[0])
             continue
         text = "another file of this well, field, channel and scan has other bytes; remove the one that is wrong"
-        rejected += [_reject(r, "conflicting_duplicate", text) for r in group]
+        rejected += [reject(r, "conflicting_duplicate", text) for r in group]
     return kept, rejected
 
 
-def _reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
+def reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
+    """Row of ``rejected_files`` for one image or file."""
     return {
         "path": row["path"],
         "plate": row.get("plate"),
@@ -245,6 +246,6 @@ def _reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
 
 def _rejected(frame: pl.DataFrame, exports: Path, plate: str) -> list[dict[str, Any]]:
     return [
-        _reject({"path": Path(r["path"]).relative_to(exports).as_posix(), "plate": plate}, r["reason"], r["detail"])
+        reject({"path": Path(r["path"]).relative_to(exports).as_posix(), "plate": plate}, r["reason"], r["detail"])
         for r in frame.to_dicts()
     ]

@@ -1,0 +1,251 @@
+"""The command line: one of the two doors that look up to the platform.
+
+Commands parse, call and print; what they do is written elsewhere. Exit code 0 only when all that was asked was done;
+errors are one line, with ``--verbose`` the traceback.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from phenoassets import __version__
+from phenoassets.errors import PhenoassetsError
+from phenoassets.home import Home
+
+_HOME = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=lambda: Path(os.environ.get("PHENOASSETS_HOME", "data")),
+    help="Folder of the screen [default: PHENOASSETS_HOME, or ./data].",
+)
+
+
+class _Commands(click.Group):
+    """Turns the errors a user can mend into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PhenoassetsError as error:
+            if ctx.params.get("verbose"):
+                raise
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+@click.option("--verbose", is_flag=True, help="Show the traceback of an error.")
+def main(verbose: bool) -> None:
+    """Turn Incucyte exports into phenotypes that can be asked in SQL."""
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--plates", default=2, show_default=True, type=click.IntRange(1))
+@click.option("--wells", default=96, show_default=True, type=click.IntRange(1))
+@click.option("--hours", default=72.0, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--interval", default=2.0, show_default=True, type=click.FloatRange(0, min_open=True))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+def simulate(folder: Path, plates: int, wells: int, hours: float, interval: float, seed: int) -> None:
+    """Write a virtual screen into FOLDER, as an Incucyte would export it, with its truth beside."""
+    from phenoassets.virtual_screen import simulate as write_screen
+
+    with _terminal_progress("simulate") as progress:
+        write_screen(folder, plates=plates, wells=wells, hours=hours, interval=interval, seed=seed, progress=progress)
+    click.echo(f"{folder}: {plates} plates of {wells} wells; the truth is in truth.parquet")
+
+
+@main.command()
+@_HOME
+@click.option("--exports", type=click.Path(file_okay=False, path_type=Path), help="Landing folder of the exports.")
+@click.option("--plate", "plates", multiple=True, help="Only this plate; may be repeated.")
+@click.option("--models", help="Only these models, separated by commas.")
+def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str | None) -> None:
+    """Materialize what is new: every plate among the exports, then the screen's answers."""
+    from phenoassets.definitions import build_definitions
+    from phenoassets.layers.setting_up import prepare_home
+    from sensors.headless import run_screen
+
+    place = Home(home)
+    chosen = tuple(filter(None, (m.strip() for m in models.split(",")))) if models else ()
+    screen = prepare_home(place, exports, models=chosen)
+    definitions = build_definitions(home=place, progress="terminal")
+    outcome = run_screen(definitions, screen, plates, chosen or screen.settings.models, tell=_say)
+    for failure in outcome.failures:
+        click.echo(f"error: {failure}", err=True)
+    if not outcome.ok:
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("query")
+@click.option(
+    "--home", "homes", multiple=True, type=click.Path(file_okay=False, path_type=Path), help="May be repeated."
+)
+@click.option("--format", "kind", type=click.Choice(["table", "csv", "json", "parquet"]), default="table")
+def sql(query: str, homes: tuple[Path, ...], kind: str) -> None:
+    """Ask QUERY of the tables; several homes get a column `screen`."""
+    from phenoassets.answering import ask, show
+
+    places = homes or (Path(os.environ.get("PHENOASSETS_HOME", "data")),)
+    sys.stdout.flush()
+    show(ask([Home(place) for place in places], query), kind, sys.stdout)
+
+
+@main.command()
+@_HOME
+@click.option("--rescan", is_flag=True, help="Look at every file again, and find those rewritten in place.")
+def status(home: Path, rescan: bool) -> None:
+    """Show what is new, stale, failed or missing, plate by plate, and the disk in use."""
+    from phenoassets.layers.setting_up import existing_screen
+    from sensors.overview import overview
+
+    frame, lines = overview(existing_screen(Home(home)), rescan=rescan)
+    _table(frame)
+    for line in lines:
+        click.echo(line)
+
+
+@main.command()
+@_HOME
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--read-only", is_flag=True, help="For viewers: nothing can be started or changed, no sensors run.")
+def ui(home: Path, host: str, port: int, read_only: bool) -> None:
+    """Serve the UI, with the sensors running."""
+    from phenoassets.layers.setting_up import prepare_home
+    from sensors.serving import serve
+
+    sys.exit(serve(prepare_home(Home(home), None), host=host, port=port, read_only=read_only, tell=_say))
+
+
+@main.command()
+@_HOME
+def doctor(home: Path) -> None:
+    """Check what a run needs: settings, folders, free space, models, compute device."""
+    from phenoassets.layers.setting_up import examine
+
+    findings = examine(Home(home))
+    for ok, line in findings:
+        click.echo(f"{'ok  ' if ok else 'FAIL'}  {line}")
+    if not all(ok for ok, _ in findings):
+        sys.exit(1)
+
+
+@main.command()
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"), show_default=True)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+def demo(home: Path, seed: int) -> None:
+    """Simulate a screen into HOME, materialize everything and compare what was found with the truth."""
+    from phenoassets.definitions import build_definitions
+    from sensors.demonstration import run_demo
+
+    place = Home(home)
+    with _terminal_progress("simulate") as progress:
+        ok = run_demo(place, seed, lambda: build_definitions(home=place, progress="terminal"), progress, _say)
+    sys.exit(0 if ok else 1)
+
+
+@main.group()
+def models() -> None:
+    """Models: list, add, train."""
+
+
+@models.command("list")
+@_HOME
+def list_(home: Path) -> None:
+    """List the models that the screen could use."""
+    from phenoassets.models import list_models
+
+    _table(list_models(Home(home).models))
+
+
+@models.command()
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option("--name", required=True)
+@_HOME
+@click.option("--pooling", type=click.Choice(["flatten", "mean", "mean_std"]), default="flatten", show_default=True)
+@click.option("--antialias/--no-antialias", default=True, show_default=True)
+def add(source: Path, name: str, home: Path, pooling: str, antialias: bool) -> None:
+    """Add SOURCE, a published ConvAE checkpoint or a model folder, to the home as NAME."""
+    from phenoassets.models import add_model
+
+    folder = add_model(source, name, Home(home).models, pooling=pooling, antialias=antialias)
+    click.echo(f"{folder}: add {name!r} to models in screen.toml to use it")
+
+
+@main.group()
+def plate() -> None:
+    """Remove, rename or import a plate anew; raw files are never touched."""
+
+
+def _plate_command(name: str, text: str) -> Callable[[Callable[..., None]], click.Command]:
+    def wrap(function: Callable[..., None]) -> click.Command:
+        confirmed = click.option("--yes", is_flag=True, help="Do it; without this, only say what would be done.")
+        return plate.command(name, help=text)(_HOME(confirmed(function)))
+
+    return wrap
+
+
+@_plate_command("remove", "Forget PLATE: its tables, Zarr, partition and what the sensor knows of it.")
+@click.argument("plate_name", metavar="PLATE")
+def remove_plate(home: Path, plate_name: str, yes: bool) -> None:
+    """Forget a plate."""
+    from sensors.plate_life import remove
+
+    _do(remove(_existing(home), plate_name), yes)
+
+
+@_plate_command("reimport", "Forget PLATE and let it be imported anew.")
+@click.argument("plate_name", metavar="PLATE")
+def reimport_plate(home: Path, plate_name: str, yes: bool) -> None:
+    """Forget a plate and let it be imported anew."""
+    from sensors.plate_life import reimport
+
+    _do(reimport(_existing(home), plate_name), yes)
+
+
+@_plate_command("rename", "Call PLATE by the name NEW; its folder among the exports must already have it.")
+@click.argument("plate_name", metavar="PLATE")
+@click.argument("new_name", metavar="NEW")
+def rename_plate(home: Path, plate_name: str, new_name: str, yes: bool) -> None:
+    """Call a plate by another name."""
+    from sensors.plate_life import rename
+
+    _do(rename(_existing(home), plate_name, new_name), yes)
+
+
+def _existing(home: Path) -> Any:
+    from phenoassets.layers.setting_up import existing_screen
+
+    return existing_screen(Home(home))
+
+
+def _do(steps: list[tuple[str, Callable[[], None]]], yes: bool) -> None:
+    for line, act in steps:
+        click.echo(line if yes else f"would {line}")
+        if yes:
+            act()
+    if not yes:
+        click.echo("nothing was changed; --yes does it")
+
+
+def _table(frame: Any) -> None:
+    from phenoassets.answering import show
+
+    show(frame, "table", sys.stdout)
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+
+
+def _terminal_progress(label: str) -> Any:
+    from resources.reporter import terminal_progress
+
+    return terminal_progress(label)

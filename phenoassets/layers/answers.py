@@ -1,0 +1,120 @@
+"""The screen's answers: sphered profiles, strong treatments, temporal clusters, phenotypes.
+
+In go the per-plate tables of one model; out come four tables of the screen. A plate whose profiles come of another
+recipe, or that lacks controls, is named; it is never mixed in.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from phenoassets.effects import cluster_trajectories
+from phenoassets.errors import PhenoassetsError, ProfileError
+from phenoassets.layers.common import Written, version_of
+from phenoassets.layers.vectors import answers_profiles
+from phenoassets.phenotypes import map_phenotypes
+from phenoassets.profiles import endpoint_profiles
+from phenoassets.screen import Screen
+from phenoassets.sphering import Spherizer, sphere_plate
+from phenoassets.tables import TableStore
+from phenoassets.timing import elapsed_hours, treatment_hours
+from phenoassets.treatments import score_treatments
+
+
+def sphere(screen: Screen, store: TableStore, name: str) -> Written:
+    """Whiten the endpoint profiles of each plate against its own negative controls."""
+    settings = screen.settings.sphering
+    made, left_out = [], {}
+    for plate, (frame, plate_map) in _endpoints(screen, store, name, left_out := {}).items():
+        try:
+            made.append(sphere_plate(frame, plate_map, regularization=settings.regularization))
+        except ProfileError as error:
+            left_out[plate] = str(error)
+    frame = pl.concat(made) if made else _none(name, left_out)
+    store.write("sphered_profiles", frame, model=name)
+    notes = {"plates": len(made), **{f"left out: {plate}": why for plate, why in left_out.items()}}
+    return Written("sphered_profiles", frame.height, frame.height, version_of(frame), notes)
+
+
+def rank_treatments(screen: Screen, store: TableStore, name: str) -> Written:
+    """Rank conditions by the distance of their endpoint profiles to the controls, each control held out of its own."""
+    settings = screen.settings
+    found = _endpoints(screen, store, name, left_out := {})
+    if not found:
+        _none(name, left_out)
+    frame = score_treatments(
+        pl.concat([profiles for profiles, _ in found.values()]),
+        pl.concat([plate_map for _, plate_map in found.values()]),
+        spherizer=Spherizer(settings.sphering.regularization, scale="std"),
+        q_threshold=settings.treatments.q_value,
+        seed=settings.treatments.seed,
+    )
+    store.write("strong_treatments", frame, model=name)
+    notes = {"strong": int(frame["strong"].sum()), **{f"left out: {plate}": why for plate, why in left_out.items()}}
+    return Written("strong_treatments", frame.height, frame.height, version_of(frame), notes)
+
+
+def cluster(screen: Screen, store: TableStore, name: str) -> Written:
+    """Cluster the course of every condition by DTW and name its effect."""
+    settings = screen.settings.trajectories
+    distances = store.read("temporal_distances", name)
+    chosen = distances.filter((pl.col("metric") == settings.metric) & (pl.col("features") == settings.features))
+    plates = store.read("plates")
+    plates = plates.filter(pl.col("plate").is_in(chosen["plate"].unique().to_list()))
+    frame = cluster_trajectories(
+        chosen,
+        store.read("growth_curves") if settings.growth else None,
+        elapsed_hours(plates, store.read("scans")),
+        scaling=settings.scaling,
+        k=settings.k,
+        seed=settings.seed,
+    )
+    store.write("temporal_clusters", frame, model=name)
+    counts = dict(frame["effect"].value_counts().iter_rows())
+    return Written(
+        "temporal_clusters", frame.height, frame.height, version_of(frame), {str(k): v for k, v in counts.items()}
+    )
+
+
+def map_wells(screen: Screen, store: TableStore, name: str) -> Written:
+    """Lay the wells out on a map by their sphered profiles and find dense clusters."""
+    settings = screen.settings.phenotypes
+    frame = map_phenotypes(
+        store.read("sphered_profiles", name),
+        n_neighbors=settings.n_neighbors,
+        min_dist=settings.min_dist,
+        min_cluster_size=settings.min_cluster_size,
+        seed=settings.seed,
+    )
+    store.write("phenotypes", frame, model=name)
+    notes = {"clusters": int(frame.filter(pl.col("cluster") >= 0)["cluster"].n_unique())}
+    return Written("phenotypes", frame.height, frame.height, version_of(frame), notes)
+
+
+def _endpoints(
+    screen: Screen, store: TableStore, name: str, left_out: dict[str, str]
+) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
+    """Unsphered endpoint profiles and plate map of every plate that has both; the others' reasons in `left_out`."""
+    found = {}
+    for plate in store.plates("well_profiles", name):
+        try:
+            scans = store.read("scans", plate=plate)
+            frame = endpoint_profiles(
+                answers_profiles(screen, store, plate, name),
+                scans,
+                treated_after_hours=treatment_hours(store.read("plates", plate=plate), scans),
+                n_scans=screen.settings.sphering.window_scans,
+            )
+            plate_map = store.read("plate_maps", plate=plate)
+            if not plate_map.height:
+                raise ProfileError(f"plate {plate} has no plate map")
+        except PhenoassetsError as error:
+            left_out[plate] = str(error)
+            continue
+        found[plate] = (frame, plate_map)
+    return found
+
+
+def _none(name: str, left_out: dict[str, str]) -> pl.DataFrame:
+    reasons = "; ".join(left_out.values()) or "no plate has profiles yet"
+    raise ProfileError(f"no plate can be used for the answers of {name}: {reasons}")

@@ -1,0 +1,206 @@
+"""From pictures to vectors to curves: embeddings, well profiles, distances and growth of one plate.
+
+In go the plate's Zarr and tables; out come four tables. Only images without a vector are embedded; the small tables
+that follow are made anew from all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import polars as pl
+from numpy.typing import NDArray
+
+from phenoassets.embedding import embed_images
+from phenoassets.errors import ModelError, PlateMapError, ProfileError
+from phenoassets.growing import GrowingTable
+from phenoassets.imaging.store import PlateStore
+from phenoassets.layers.common import (
+    Progress,
+    Written,
+    calibration_of,
+    embedding_recipe,
+    no_progress,
+    profile_recipe,
+    version_of,
+)
+from phenoassets.models import load_card, load_model
+from phenoassets.models.base import Model
+from phenoassets.profiles import answer_channel, combine_channels, well_profiles
+from phenoassets.schemas import TABLES
+from phenoassets.screen import Screen
+from phenoassets.tables import SINGLE, TableStore, recipe_of
+from phenoassets.timing import treatment_hours
+from phenoassets.trajectories import distance_to_control, growth_curves
+
+_PART = 4096
+_SCANS_AT_ONCE = 8
+
+
+def embed(
+    screen: Screen,
+    store: TableStore,
+    plate: str,
+    name: str,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    batch_size: Callable[[Model], int] = lambda _: 64,
+    progress: Progress = no_progress,
+) -> Written:
+    """Embed each corrected and kept image that has no vector of this model yet."""
+    model = load_model(name, root=screen.home.models, device=device, precision=precision)  # type: ignore[arg-type]
+    recipe = embedding_recipe(screen, model.digest, calibration_of(store, plate))
+    table = GrowingTable(store, "embeddings", plate, recipe, model=name)
+    new = _kept(screen, store, plate).filter(~pl.col("image_id").is_in(table.done()))
+    dtype = screen.settings.embedding.precision
+    failed: list[str] = []
+    done = 0
+    if new.height:
+        pixels = PlateStore(store.home.zarr(plate), root=store.home.root)
+        size = batch_size(model)
+        for part in new.sort("scan", "well", "field", "channel").iter_slices(_PART):
+            failed += _embed_part(pixels, part, model, table, size, dtype, lambda n: progress(done + n, new.height))  # noqa: B023  # called before `done` moves
+            done += part.height
+    exchanged = table.finish()
+    ids = store.read("embeddings", name, plate, ["image_id"])
+    if failed:
+        raise ModelError(
+            f"plate {plate}: {len(failed)} corrected images cannot be embedded, {failed[0]}; "
+            f"the others are; phenoassets plate reimport {plate} makes them anew"
+        )
+    notes: dict[str, object] = {"device": device, "width": model.dim, "model digest": model.digest[:12]}
+    if exchanged:
+        notes["recomputed"] = "the whole plate, under a new recipe"
+    return Written("embeddings", new.height, ids.height, version_of(ids, recipe), notes)
+
+
+def profile(screen: Screen, store: TableStore, plate: str, name: str) -> Written:
+    """Make the profiles of every well and scan of a plate from its embeddings."""
+    recipe = current_recipe(screen, store, plate, name)
+    settings = screen.settings
+    keep = store.read("image_quality", plate=plate, columns=["image_id", "keep"])
+    source = store.scan("embeddings", name, plate)
+    if settings.quality.drop_flagged:
+        source = source.join(keep.filter("keep").lazy(), on="image_id", how="semi")
+    scans = store.read("scans", plate=plate)["scan"].to_list()
+    made = []
+    for start in range(0, len(scans), _SCANS_AT_ONCE):
+        few = source.filter(pl.col("scan").is_in(scans[start : start + _SCANS_AT_ONCE])).collect()
+        if few.height:
+            made.append(well_profiles(few, model=name, channels=settings.channels, method=settings.profiles.method))
+    if not made:
+        raise ProfileError(f"plate {plate} has no embedding by {name} to make profiles of; see rejected_files")
+    single = pl.concat(made)
+    combined = combine_channels(single, settings.channels)
+    store.write("well_profiles", single, model=name, plate=plate, recipe=recipe)
+    if combined.height:
+        store.write("well_profiles", combined, model=name, plate=plate, part="combined.parquet", recipe=recipe)
+    total = single.height + combined.height
+    ids = store.read("embeddings", name, plate, ["image_id"])
+    notes = {"wells": single["well"].n_unique(), "scans": single["scan"].n_unique()}
+    return Written("well_profiles", total, total, version_of(ids, recipe, keep.sort("image_id").rows()), notes)
+
+
+def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) -> Written:
+    """Measure how far each condition of a plate is from its controls, scan by scan."""
+    settings = screen.settings.trajectories
+    scans = store.read("scans", plate=plate)
+    hours = treatment_hours(store.read("plates", plate=plate), scans)
+    frame = distance_to_control(
+        answers_profiles(screen, store, plate, name),
+        _plate_map(store, plate),
+        scans,
+        metrics=settings.metrics,
+        features=settings.stored_features,
+        channel=answer_channel(screen.settings.channels),
+        tolerance_hours=settings.tolerance_hours,
+        n_boot=settings.n_bootstrap,
+        regularization=screen.settings.sphering.regularization,
+        seed=settings.seed,
+    )
+    store.write("temporal_distances", frame, model=name, plate=plate, recipe=current_recipe(screen, store, plate, name))
+    notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": hours if hours is not None else "?"}
+    return Written("temporal_distances", frame.height, frame.height, version_of(frame), notes)
+
+
+def measure_growth(screen: Screen, store: TableStore, plate: str) -> Written:
+    """Compare the confluence of each condition of a plate with that of its controls."""
+    quality = store.read("image_quality", plate=plate)
+    if not screen.settings.quality.drop_flagged:
+        quality = quality.with_columns(pl.lit(value=True).alias("keep"))
+    frame = growth_curves(quality, _plate_map(store, plate))
+    store.write("growth_curves", frame, plate=plate)
+    return Written("growth_curves", frame.height, frame.height, version_of(frame))
+
+
+def current_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of the recipe that a profile of this plate and model now comes from."""
+    digest = model_digest(screen, name)
+    return profile_recipe(screen, embedding_recipe(screen, digest, calibration_of(store, plate)))
+
+
+def model_digest(screen: Screen, name: str) -> str:
+    """Digest of a model's card, without loading its weights."""
+    return load_card(name, root=screen.home.models).digest
+
+
+def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -> pl.DataFrame:
+    """Profiles of a plate that the answers are drawn from: of the only channel, or of all joined."""
+    combined = len(screen.settings.channels) > 1
+    path = store.folder("well_profiles", name, plate) / ("combined.parquet" if combined else SINGLE)
+    if not path.is_file():
+        raise ProfileError(f"plate {plate} has no profiles by {name} yet; materialize well_profiles/{name} first")
+    found, current = recipe_of(path), current_recipe(screen, store, plate, name)
+    if found != current:
+        raise ProfileError(
+            f"plate {plate}: the profiles by {name} are stale (recipe {found[:12]}, now {current[:12]}); "
+            f"materialize the plate anew: phenoassets run --plate {plate}"
+        )
+    frame = pl.read_parquet(path, hive_partitioning=False)
+    return frame.filter(pl.col("channel") == answer_channel(screen.settings.channels))
+
+
+def _kept(screen: Screen, store: TableStore, plate: str) -> pl.DataFrame:
+    images = store.read("corrected_images", plate=plate)
+    if not screen.settings.quality.drop_flagged:
+        return images
+    keep = store.read("image_quality", plate=plate, columns=["image_id", "keep"]).filter("keep")
+    return images.join(keep, on="image_id", how="semi")
+
+
+def _embed_part(
+    pixels: PlateStore,
+    part: pl.DataFrame,
+    model: Model,
+    table: GrowingTable,
+    batch_size: int,
+    dtype: str,
+    progress: Callable[[int], None],
+) -> list[str]:
+    rows = part.to_dicts()
+    kept: list[dict[str, Any]] = []
+    vectors: list[NDArray[Any]] = []
+
+    def read(row: dict[str, Any]) -> NDArray[Any]:
+        return pixels.read(row["well"], row["field"], row["channel"], row["index"])
+
+    def write(items: Sequence[dict[str, Any]], found: NDArray[Any]) -> None:
+        kept.extend(items)
+        vectors.append(found)
+
+    result = embed_images(rows, read, model, write, batch_size=batch_size, dtype=dtype, progress=progress)  # type: ignore[arg-type]
+    if kept:
+        names = [n for n in TABLES["embeddings"].names if n not in ("model", "embedding")]
+        frame = pl.DataFrame([{n: row[n] for n in names} for row in kept], schema_overrides={"field": pl.Int32})
+        columns = [pl.Series("embedding", block) for block in vectors]
+        table.append(frame.with_columns(pl.lit(model.name).alias("model"), pl.concat(columns).alias("embedding")))
+    return [f"{f.item['well']} field {f.item['field']} {f.item['scan']}: {f.detail}" for f in result.failures]
+
+
+def _plate_map(store: TableStore, plate: str) -> pl.DataFrame:
+    frame = store.read("plate_maps", plate=plate)
+    if not frame.height:
+        raise PlateMapError(f"plate {plate} has no plate map yet; materialize plate_maps first")
+    return frame

@@ -1,0 +1,66 @@
+"""When a plate was treated, on the clock of its scans.
+
+In go a plate's row and its scans; out come hours. Local time is taken as the instrument wrote it.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from phenoassets.errors import ProfileError
+
+
+def treatment_hours(plates: pl.DataFrame, scans: pl.DataFrame) -> float | None:
+    """Hours from the first scan of a plate to its treatment; None where that is not known.
+
+    Parameters
+    ----------
+    plates
+        The plate's row of ``plates``.
+    scans
+        Its ``scans``.
+
+    Raises
+    ------
+    ProfileError
+        If the treatment lies after the last scan, or is given as a time of day while the scans have none.
+    """
+    if not plates.height or not scans.height:
+        return None
+    row = plates.row(0, named=True)
+    plate, last = row["plate"], float(scans["hours_since_start"].max())  # type: ignore[arg-type]
+    hours: float | None = row["treated_after_hours"]
+    if row["treated_at"] is not None:
+        first = scans.sort("hours_since_start")["scanned_at"][0]
+        if first is None:
+            raise ProfileError(
+                f"plate {plate}: treated_at is a time of day, but its scans have none; use treated_after_hours"
+            )
+        hours = (row["treated_at"] - first).total_seconds() / 3600
+    if hours is not None and hours > last:
+        raise ProfileError(
+            f"plate {plate} was treated {hours:g} h after its first scan, but its last scan is at {last:g} h; "
+            "correct plates.csv, or wait for scans after the treatment"
+        )
+    return hours
+
+
+def elapsed_hours(plates: pl.DataFrame, scans: pl.DataFrame) -> pl.DataFrame:
+    """Hours since treatment of every scan: (plate, scan, hours_since_start, elapsed_hours?).
+
+    Parameters
+    ----------
+    plates, scans
+        ``plates`` and ``scans`` of any number of plates.
+    """
+    hours = [
+        (plate, treatment_hours(plates.filter(pl.col("plate") == plate), scans.filter(pl.col("plate") == plate)))
+        for plate in plates["plate"]
+    ]
+    treated = pl.DataFrame(hours, schema={"plate": pl.String, "_treated": pl.Float64}, orient="row")
+    return (
+        scans.select("plate", "scan", "hours_since_start")
+        .join(treated, on="plate")
+        .with_columns((pl.col("hours_since_start") - pl.col("_treated")).alias("elapsed_hours"))
+        .drop("_treated")
+    )

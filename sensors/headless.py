@@ -1,0 +1,151 @@
+"""Runs without a daemon: the command line's way to materialize plates and answers, seen later in the UI.
+
+In go the definitions of a home and what to make; out comes what failed, one line each. Runs are Dagster's own, in this
+process, with the same locks and pools as those of the UI. Which plates there are is decided by the caller.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from assets.common import PLATES
+from phenoassets.errors import PhenoassetsError
+from phenoassets.home import Home, check_plate_name
+from phenoassets.layers.export import list_plate
+from phenoassets.layers.setting_up import plates_to_run
+from phenoassets.schemas import TABLES
+from phenoassets.screen import Screen
+
+_SETTINGS = Path(__file__).resolve().parent.parent / "dagster.yaml"
+
+
+@dataclass
+class Outcome:
+    """What runs left undone: the failures in words."""
+
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything asked for was made."""
+        return not self.failures
+
+
+def prepare_dagster_home(home: Home) -> Path:
+    """Make ``<home>/dagster`` with the project's ``dagster.yaml``, unless the home has its own."""
+    target = home.dagster / "dagster.yaml"
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        shutil.copyfile(_SETTINGS, target)
+    return home.dagster
+
+
+@contextmanager
+def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Dagster instance of a home."""
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        yield instance
+
+
+def run_screen(
+    definitions: dg.Definitions,
+    screen: Screen,
+    named: Sequence[str],
+    models: Sequence[str],
+    *,
+    tell: Callable[[str], None],
+) -> Outcome:
+    """Materialize plates one after the other, then the screen's answers; a plate that fails holds up no other.
+
+    Parameters
+    ----------
+    definitions
+        Definitions of the home.
+    screen
+        The screen.
+    named
+        Plates; every plate among the exports where none is named.
+    models
+        Models to run.
+    tell
+        Called with one line a plate.
+    """
+    outcome = Outcome()
+    keys = [key for key in _keys(definitions) if len(key.path) == 1 or key.path[1] in models]
+    per_plate = [key for key in keys if key.path[0] != "warehouse" and TABLES[key.path[0]].grain == "plate"]
+    answers = [key for key in keys if key not in per_plate]
+    plates = plates_to_run(screen, named)
+    with instance_of(screen.home) as instance:
+        for number, plate in enumerate(plates, start=1):
+            tell(f"plate {plate} ({number} of {len(plates)})")
+            outcome.failures += _run_plate(definitions, instance, screen, plate, per_plate)
+        tell("the screen's answers")
+        outcome.failures += _execute(definitions, instance, answers, "screen")
+    return outcome
+
+
+def _run_plate(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, screen: Screen, plate: str, keys: Sequence[dg.AssetKey]
+) -> list[str]:
+    try:
+        check_plate_name(plate)
+        list_plate(screen, plate)
+    except PhenoassetsError as error:
+        return [str(error)]
+    instance.add_dynamic_partitions(PLATES.name or "plate", [plate])
+    return _execute(definitions, instance, keys, f"plate {plate}", partition=plate)
+
+
+def _keys(definitions: dg.Definitions) -> list[dg.AssetKey]:
+    return sorted(definitions.resolve_asset_graph().materializable_asset_keys)
+
+
+def _execute(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    keys: Sequence[dg.AssetKey],
+    what: str,
+    partition: str | None = None,
+) -> list[str]:
+    with _quiet():
+        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, partition_key=partition, asset_selection=list(keys), raise_on_error=False
+        )
+    failures = [
+        f"{what}, {event.step_key}: {_words(event.step_failure_data.error)}"
+        for event in result.all_events
+        if event.is_step_failure and event.step_failure_data.error is not None
+    ]
+    if not result.success and not failures:
+        failures = [f"{what}: run {result.run_id} failed; open it in the UI"]
+    return failures
+
+
+def _words(error) -> str:
+    """The innermost cause in one line; the class is named where the error is none of ours."""
+    while error.cause is not None:
+        error = error.cause
+    text = " ".join(error.message.strip().split())
+    ours = {c.__name__ for c in _all_errors(PhenoassetsError)}
+    name = (error.cls_name or "").rsplit(".", 1)[-1]
+    return text.split(": ", 1)[1] if name in ours and ": " in text else text
+
+
+def _all_errors(cls: type) -> list[type]:
+    return [cls, *(c for sub in cls.__subclasses__() for c in _all_errors(sub))]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dagster's events in its own storage; the terminal shows progress and errors."""
+    logger = logging.getLogger("dagster")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
