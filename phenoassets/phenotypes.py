@@ -1,0 +1,262 @@
+"""A map of phenotypes: sphered profiles laid out in two dimensions, and the dense groups among them.
+
+In go profiles, one row a well; out come UMAP coordinates and HDBSCAN clusters, and scores of how well such clusters
+hold together. Profiles are sphered beforehand (``sphering``); pictures are ``plots``'. umap and hdbscan are imported
+where they are used: they take seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from phenoassets.errors import ProfileError
+from phenoassets.profiles import vectors
+from phenoassets.schemas import TABLES
+
+Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+NOISE: Final = -1
+"""Cluster of rows that belong to none."""
+
+_SMALLEST_MAP: Final = 10  # rows below which UMAP has no neighbourhoods to keep
+_SCORED_ROWS: Final = 5000  # rows that cluster scores are computed on, at most: silhouettes grow with their square
+_SCORES: Final = {
+    "space": pl.String(),
+    "noise": pl.String(),
+    "n_rows": pl.Int32(),
+    "n_clusters": pl.Int32(),
+    "noise_fraction": pl.Float64(),
+    "silhouette": pl.Float64(),
+    "davies_bouldin": pl.Float64(),
+    "calinski_harabasz": pl.Float64(),
+}
+_log = logging.getLogger(__name__)
+
+
+def map_phenotypes(
+    profiles: pl.DataFrame,
+    *,
+    channel: str | None = None,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    min_cluster_size: int | None = None,
+    min_samples: int = 1,
+    standardize: bool = True,
+    max_components: int | None = 50,
+    seed: int = 27,
+) -> pl.DataFrame:
+    """Lay out wells by UMAP and find dense groups in the map by HDBSCAN.
+
+    The same profiles and seed give the same map on one machine. Settings follow Dmitrenko et al.: features
+    standardised, Euclidean distance, 15 neighbours, and clusters of ``min_samples`` 1 found in the two dimensions of
+    the map, never a single one.
+
+    Parameters
+    ----------
+    profiles
+        ``sphered_profiles`` of one model, or others with its columns.
+    channel
+        The channel to map, where the frame has several.
+    n_neighbors, min_dist
+        As of UMAP. With fewer rows than neighbours, all other rows are neighbours.
+    min_cluster_size
+        Rows that make a cluster; `n_neighbors` where it is not given, as in the source.
+    min_samples
+        As of HDBSCAN; larger calls more rows noise.
+    standardize
+        Divide each feature by its standard deviation over all rows first. A feature that does not vary counts nothing.
+    max_components
+        Profiles wider than this are first reduced to so many principal components, which keeps distances and saves
+        time; None maps all features.
+    seed
+        Of UMAP.
+
+    Returns
+    -------
+    pl.DataFrame
+        ``phenotypes``, sorted by key. Fewer than 10 rows are too few for UMAP: their coordinates are the first two
+        principal components. Fewer than twice `min_cluster_size` rows hold no two clusters: all are noise (cluster -1,
+        probability 0).
+
+    Raises
+    ------
+    ProfileError
+        If the frame holds several models or channels, a setting is out of range, or a profile is not finite.
+    """
+    _check_settings(n_neighbors, min_dist, min_cluster_size, min_samples, max_components)
+    table = TABLES["phenotypes"]
+    rows = _one_of(profiles, "channel", channel)
+    rows = _one_of(rows, "model", None).sort(table.key)
+    if not rows.height:
+        return table.empty()
+    x = vectors(rows, "profile").astype(np.float64)
+    if standardize:
+        x = _standardized(x)
+    coordinates = _layout(x, n_neighbors, min_dist, max_components, seed)
+    cluster, probability = _dense_groups(coordinates, min_cluster_size or n_neighbors, min_samples)
+    made = rows.select(table.key).with_columns(
+        pl.Series("umap_1", coordinates[:, 0]),
+        pl.Series("umap_2", coordinates[:, 1]),
+        pl.Series("cluster", cluster),
+        pl.Series("probability", probability),
+    )
+    return table.validate(made)
+
+
+def cluster_scores(phenotypes: pl.DataFrame, profiles: pl.DataFrame, *, channel: str | None = None) -> pl.DataFrame:
+    """How well the clusters of a map hold together: in the map and among the profiles, with noise and without.
+
+    The source scores clusters in the map alone, with noise counted as one more cluster; both flatter or punish what
+    they should not, so the other three are given beside it.
+
+    Parameters
+    ----------
+    phenotypes
+        As of `map_phenotypes`.
+    profiles
+        What it was made from.
+    channel
+        As of `map_phenotypes`.
+
+    Returns
+    -------
+    pl.DataFrame
+        Four rows: space (``map``, ``profiles``), noise (``as a cluster``, ``left out``), n_rows, n_clusters,
+        noise_fraction, silhouette, davies_bouldin, calinski_harabasz. The scores are null where there are fewer than
+        two clusters, or as many clusters as rows. At most 5,000 rows are scored, drawn with a fixed seed.
+    """
+    rows = _one_of(profiles, "channel", channel)
+    key = list(TABLES["phenotypes"].key)
+    both = phenotypes.join(rows.select(*key, "profile"), on=key).sort(key)
+    if both.height != phenotypes.height:
+        raise ProfileError(
+            f"{phenotypes.height - both.height} of {phenotypes.height} mapped wells have no profile here; "
+            "give the profiles that the map was made from"
+        )
+    clusters = both["cluster"].to_numpy()
+    spaces = {"map": both.select("umap_1", "umap_2").to_numpy(), "profiles": vectors(both, "profile")}
+    made = []
+    for space, x in spaces.items():
+        for noise, keep in (("as a cluster", np.full(len(x), True)), ("left out", clusters != NOISE)):
+            place = {"space": space, "noise": noise, "noise_fraction": _noise_fraction(clusters)}
+            made.append({**place, **_scores(x[keep].astype(np.float64), clusters[keep])})
+    return pl.DataFrame(made, schema=_SCORES)
+
+
+def _layout(x: Doubles, n_neighbors: int, min_dist: float, max_components: int | None, seed: int) -> Doubles:
+    """Coordinates (n, 2) of the rows of `x` (n, d)."""
+    if len(x) < _SMALLEST_MAP or not np.ptp(x, axis=0).any():
+        return _principal_components(x, 2)
+    if max_components is not None and x.shape[1] > max_components:
+        x = _principal_components(x, max_components)
+    with warnings.catch_warnings():
+        # umap and numba warn of their own dependencies and of fallbacks that change nothing in the result.
+        warnings.simplefilter("ignore")
+        import umap
+
+        mapper = umap.UMAP(
+            n_neighbors=min(n_neighbors, len(x) - 1),
+            min_dist=min_dist,
+            n_components=2,
+            metric="euclidean",
+            random_state=seed,
+            n_jobs=1,
+        )
+        made = np.asarray(mapper.fit_transform(x.astype(np.float32)), np.float64)
+    lost = ~np.isfinite(made).all(axis=1)
+    if lost.any():
+        raise ProfileError(f"UMAP could not place {int(lost.sum())} of {len(x)} rows; raise phenotypes.n_neighbors")
+    return made
+
+
+def _dense_groups(coordinates: Doubles, min_cluster_size: int, min_samples: int) -> tuple[Ints, Doubles]:
+    """Cluster (n,) and membership probability (n,)."""
+    n = len(coordinates)
+    if n < 2 * min_cluster_size:
+        _log.info("%d rows are too few for two clusters of %d: all are noise", n, min_cluster_size)
+        return np.full(n, NOISE, np.int32), np.zeros(n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        import hdbscan
+
+        finder = hdbscan.HDBSCAN(
+            min_cluster_size=min_cluster_size,
+            min_samples=min_samples,
+            allow_single_cluster=False,
+            core_dist_n_jobs=1,
+        ).fit(coordinates)
+    return finder.labels_.astype(np.int32), np.nan_to_num(finder.probabilities_.astype(np.float64))
+
+
+def _scores(x: Doubles, clusters: npt.NDArray[np.integer]) -> dict[str, int | float | None]:
+    n_clusters = len(np.unique(clusters))
+    found: dict[str, int | float | None] = {"n_rows": len(x), "n_clusters": n_clusters}
+    if len(x) > _SCORED_ROWS:
+        drawn = np.sort(np.random.default_rng(0).choice(len(x), _SCORED_ROWS, replace=False))
+        x, clusters = x[drawn], clusters[drawn]
+    if not 2 <= len(np.unique(clusters)) < len(x):
+        return found | dict.fromkeys(("silhouette", "davies_bouldin", "calinski_harabasz"))
+    from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
+
+    return found | {
+        "silhouette": float(silhouette_score(x, clusters)),
+        "davies_bouldin": float(davies_bouldin_score(x, clusters)),
+        "calinski_harabasz": float(calinski_harabasz_score(x, clusters)),
+    }
+
+
+def _noise_fraction(clusters: npt.NDArray[np.integer]) -> float | None:
+    return float((clusters == NOISE).mean()) if len(clusters) else None
+
+
+def _standardized(x: Doubles) -> Doubles:
+    centred = x - x.mean(axis=0)
+    spread = centred.std(axis=0)
+    varies = spread > 1e-7 * np.abs(x).max(axis=0, initial=0.0)  # below it is rounding of float32 profiles
+    return np.where(varies, centred / np.where(varies, spread, 1), 0.0)
+
+
+def _principal_components(x: Doubles, n: int) -> Doubles:
+    """First `n` principal components (rows, n); zeros where there are fewer. Signs make the largest weight positive."""
+    centred = x - x.mean(axis=0)
+    if centred.shape[0] >= centred.shape[1]:
+        _, directions = np.linalg.eigh(centred.T @ centred)
+        directions = directions[:, ::-1].T
+    else:
+        _, _, directions = np.linalg.svd(centred, full_matrices=False)
+    directions = directions[:n]
+    largest = np.abs(directions).argmax(axis=1)
+    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
+    made = np.zeros((len(x), n))
+    made[:, : len(directions)] = centred @ directions.T
+    return made
+
+
+def _one_of(frame: pl.DataFrame, column: str, wanted: str | None) -> pl.DataFrame:
+    found = frame[column].unique().sort().to_list()
+    if wanted is None and len(found) <= 1:
+        return frame
+    if wanted in found:
+        return frame.filter(pl.col(column) == wanted)
+    asked = f"no profile of {column} {wanted}" if wanted is not None else f"a map is of one {column}"
+    raise ProfileError(f"{asked}; these profiles hold {', '.join(map(str, found)) or 'none'}")
+
+
+def _check_settings(
+    n_neighbors: int, min_dist: float, min_cluster_size: int | None, min_samples: int, max_components: int | None
+) -> None:
+    if n_neighbors < 2:
+        raise ProfileError(f"n_neighbors must be at least 2, not {n_neighbors}")
+    if not 0 <= min_dist <= 1:
+        raise ProfileError(f"min_dist must lie between 0 and 1, not {min_dist}")
+    if min_cluster_size is not None and min_cluster_size < 2:
+        raise ProfileError(f"min_cluster_size must be at least 2, not {min_cluster_size}")
+    if min_samples < 1 or (max_components is not None and max_components < 2):
+        raise ProfileError(f"min_samples ({min_samples}) is from 1 up, max_components ({max_components}) from 2 up")
