@@ -1,0 +1,48 @@
+# phenoassets: `make help` lists the commands.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR ?= data
+.DEFAULT_GOAL := help
+
+.PHONY: help install demo ui test lint format bench clean
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+$(VENV)/.run: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "phenoassets needs Python 3.11 or newer"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+install: $(VENV)/.run  ## make .venv with what a run needs
+
+demo: $(VENV)/.run  ## simulate a screen into ./demo, run everything, compare with the truth
+	$(BIN)/phenoassets demo --home demo
+
+ui: $(VENV)/.run  ## serve the UI of ./data on 127.0.0.1 with the sensors running (HOME_DIR=demo for the demo)
+	@$(BIN)/phenoassets ui --home $(HOME_DIR)
+
+test: $(VENV)/.test  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test  ## check style, types and that the code location loads
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test  ## format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test  ## run the benchmarks; benchmarks/README.md holds the figures
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+clean:  ## remove .venv and caches; homes stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
