@@ -1,0 +1,309 @@
+"""Many pictures at once: catalogue, measure or correct a batch, a few in memory at any time.
+
+Frames of files go in, frames of table rows come out, and beside them a row for each picture that could not be used: one
+bad file never ends a batch. Who asks, and where tables are kept, is not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import polars as pl
+from numpy.typing import NDArray
+
+from phenoassets.errors import ImageError, StoreError
+from phenoassets.imaging.correction import Recipe
+from phenoassets.imaging.kinds import PlateKind, agree
+from phenoassets.imaging.quality import QualityLimits, flag, measure
+from phenoassets.imaging.reading import read_header
+from phenoassets.imaging.store import Contents, PlateStore
+from phenoassets.schemas import TABLES
+
+Read = Callable[[str], NDArray[Any]]
+"""Gives the picture of a row's ``path``; raises `ImageError` where it cannot."""
+
+Progress = Callable[[int], None]
+"""Is told after each step how many more pictures are done."""
+
+WORKERS: Final = 2
+_IMAGE: Final = ("image_id", "plate", "well", "field", "channel", "scan")
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    rows
+        Rows of the table in question, in the order of the batch.
+    rejected
+        Rows of ``rejected_files``.
+    """
+
+    rows: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def catalogue_images(
+    items: pl.DataFrame, root: str | Path, *, workers: int = WORKERS, progress: Progress | None = None
+) -> Outcome:
+    """Rows of ``raw_images``: digest, size and type of each file.
+
+    Parameters
+    ----------
+    items
+        image_id, plate, well, field, channel, scan, path (relative to `root`).
+    root
+        Folder of the exports.
+    workers
+        Threads.
+    progress
+        Told how many more are done.
+    """
+    base = Path(root)
+
+    def look(item: dict[str, Any]) -> dict[str, Any]:
+        path = base / item["path"]
+        header = read_header(path)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+        return {
+            **{name: item[name] for name in (*_IMAGE, "path")},
+            "format": header.format,
+            "sha256": digest,
+            "bytes": size,
+            "width": header.width,
+            "height": header.height,
+            "dtype": header.dtype,
+        }
+
+    rows, rejected = _each(look, items, workers, progress)
+    return Outcome(_frame("raw_images", rows), _frame("rejected_files", rejected))
+
+
+def measure_images(
+    items: pl.DataFrame,
+    read: Read,
+    limits: QualityLimits,
+    *,
+    workers: int = WORKERS,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Rows of ``image_quality``: measures, flags, and whether each picture is kept.
+
+    Parameters
+    ----------
+    items
+        Rows of ``raw_images``.
+    read
+        Gives the picture of a ``path``.
+    limits
+        Of the plate, see `quality.estimate_limits`.
+    workers
+        Threads; each holds one picture.
+    progress
+        Told how many more are done.
+    """
+
+    def look(item: dict[str, Any]) -> dict[str, Any]:
+        measures = measure(read(item["path"]), item["channel"])
+        return {**{name: item[name] for name in _IMAGE}, **measures}
+
+    rows, rejected = _each(look, items, workers, progress)
+    table = TABLES["image_quality"]
+    schema = {name: dtype for name, dtype in table.empty().schema.items() if name not in ("flags", "keep")}
+    frame = flag(pl.DataFrame(rows, schema=schema, orient="row"), limits)
+    return Outcome(frame.select(table.names), _frame("rejected_files", rejected))
+
+
+def correct_images(
+    items: pl.DataFrame,
+    read: Read,
+    store: PlateStore,
+    recipe: Recipe,
+    illumination: Mapping[str, NDArray[Any]],
+    recipe_digest: str,
+    *,
+    zarr: str = "",
+    um_per_pixel: float | None = None,
+    workers: int = WORKERS,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Correct pictures of one plate, write them to its store, and give their rows of ``corrected_images``.
+
+    Pictures that share a file of the store are read, corrected and written together. The rows count only once the
+    caller has written them; until then the same call may be made again, and finds the same positions.
+
+    Parameters
+    ----------
+    items
+        Rows of ``raw_images`` of one plate.
+    read
+        Gives the picture of a ``path``.
+    store
+        Of the plate; made where it is not there.
+    recipe
+        See `correction.RECIPES`.
+    illumination
+        channel -> function, for recipes that use one.
+    recipe_digest
+        Of correction and calibration; kept in store and rows.
+    zarr
+        Path of the store relative to the home, put before the image group's.
+    um_per_pixel
+        Size of a pixel in µm.
+    workers
+        Threads; each holds at most `store.SCANS_PER_SHARD` pictures.
+    progress
+        Told how many more are done.
+
+    Raises
+    ------
+    StoreError
+        When pictures of a new plate differ in size or type: names wells and files. In a plate that has a store, those
+        that differ from it are rejected. Also: no space, no permission, an illumination function is missing.
+    StalenessError
+        When the store holds pictures of another recipe.
+    """
+    if items.is_empty():
+        return Outcome(TABLES["corrected_images"].empty(), TABLES["rejected_files"].empty())
+    plates = items["plate"].unique().to_list()
+    if len(plates) != 1:
+        raise ValueError(f"pictures of {len(plates)} plates; correct one plate at a time")
+    if recipe.uses_illumination and (missing := sorted(set(items["channel"].unique()) - set(illumination))):
+        raise StoreError(f"{plates[0]}: no illumination function for {', '.join(missing)}; calibrate the plate")
+    kind, misfits = agree(items, store, recipe)
+    rejected = [_rejection(item, error) for item, error in misfits]
+    fitting = items.join(_frame("rejected_files", rejected).select("image_id"), on="image_id", how="anti")
+    if progress is not None:
+        progress(len(rejected))
+    rows: list[dict[str, Any]] = []
+    if fitting.height:
+        contents = store.ensure(
+            fitting["well"].unique(),
+            fitting["field"].unique(),
+            sorted(kind.dtypes),
+            kind.shape,
+            kind.dtypes,
+            scans=fitting["scan"].unique().sort().to_list(),
+            um_per_pixel=um_per_pixel,
+            recipe_digest=recipe_digest,
+        )
+        constants = {"recipe_digest": recipe_digest}
+
+        def work(members: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+            pictures, good, bad = _corrected(members, read, recipe, illumination, kind)
+            if not good:
+                return [], bad
+            well, field, channel = (good[0][name] for name in ("well", "field", "channel"))
+            places = store.append(well, field, channel, [item["scan"] for item in good], pictures)
+            where = "/".join(part for part in (zarr.rstrip("/"), store.image_path(well, field)) if part)
+            done = [
+                {**{name: item[name] for name in _IMAGE}, "zarr": where, "index": place, **constants}
+                for item, place in zip(good, places, strict=True)
+            ]
+            return done, bad
+
+        for done, bad in bounded_map(work, _by_file(fitting, contents), workers):
+            rows += done
+            rejected += bad
+            if progress is not None:
+                progress(len(done) + len(bad))
+    frame = items.select("image_id").join(
+        _frame("corrected_images", rows), on="image_id", how="inner", maintain_order="left"
+    )
+    return Outcome(frame.select(TABLES["corrected_images"].names), _frame("rejected_files", rejected))
+
+
+def _by_file(items: pl.DataFrame, contents: Contents) -> list[list[dict[str, Any]]]:
+    """The items in groups that share one file of the store."""
+    index = {scan: place for place, scan in enumerate(contents.scans)}
+    groups: dict[tuple[str, int, str, int], list[dict[str, Any]]] = {}
+    for item in items.iter_rows(named=True):
+        shard = index[item["scan"]] // contents.scans_per_shard
+        groups.setdefault((item["well"], item["field"], item["channel"], shard), []).append(item)
+    return list(groups.values())
+
+
+def _corrected(
+    members: list[dict[str, Any]],
+    read: Read,
+    recipe: Recipe,
+    illumination: Mapping[str, NDArray[Any]],
+    kind: PlateKind,
+) -> tuple[list[NDArray[Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Corrected pictures, their items, and rejections of the others."""
+    pictures: list[NDArray[Any]] = []
+    good: list[dict[str, Any]] = []
+    bad: list[dict[str, Any]] = []
+    for item in members:
+        try:
+            picture = recipe.apply(read(item["path"]), illumination.get(item["channel"]))
+            kind.check(picture, item["channel"])
+        except ImageError as error:
+            bad.append(_rejection(item, error))
+        else:
+            pictures.append(picture)
+            good.append(item)
+    return pictures, good, bad
+
+
+def bounded_map(work: Callable[[Task], Result], tasks: Iterable[Task], workers: int = WORKERS) -> Iterator[Result]:
+    """Results of `work` in the order of `tasks`, computed by threads at most ``2 * workers`` tasks ahead."""
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(work, task))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for job in waiting:
+                job.cancel()
+
+
+def _each(
+    look: Callable[[dict[str, Any]], dict[str, Any]], items: pl.DataFrame, workers: int, progress: Progress | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Apply `look` to each item; rows, and rejections of those that raised `ImageError`."""
+
+    def guarded(item: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+        try:
+            return True, look(item)
+        except ImageError as error:
+            return False, _rejection(item, error)
+
+    rows: list[dict[str, Any]] = []
+    rejected: list[dict[str, Any]] = []
+    for good, row in bounded_map(guarded, items.iter_rows(named=True), workers):
+        (rows if good else rejected).append(row)
+        if progress is not None:
+            progress(1)
+    return rows, rejected
+
+
+def _rejection(item: Mapping[str, Any], error: ImageError) -> dict[str, Any]:
+    return {
+        "path": item["path"],
+        "plate": item["plate"],
+        "image_id": item["image_id"],
+        "reason": error.reason,
+        "detail": error.detail,
+    }
+
+
+def _frame(table: str, rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=TABLES[table].empty().schema, orient="row")
