@@ -1,0 +1,152 @@
+import errno
+import os
+
+import polars as pl
+import pytest
+from builders import embeddings_frame, image_rows, plates_frame, scans_frame
+
+from phenoassets.errors import SchemaError, SettingsError, StalenessError, StoreError
+from phenoassets.growing import GrowingTable, recover
+from phenoassets.home import Home, check_plate_name
+from phenoassets.tables import atomic_path, recipe_of
+
+
+def test_what_is_written_is_read_back_sorted_by_key(store):
+    frame = scans_frame(hours=(4.0, 0.0, 2.0))
+    store.write("scans", frame, plate="P1")
+    assert store.read("scans", plate="P1").equals(frame.sort("plate", "scan"))
+
+
+def test_a_frame_that_does_not_fit_is_refused_with_every_mismatch(store):
+    frame = scans_frame().with_columns(pl.col("n_present").cast(pl.Int64)).drop("complete")
+    with pytest.raises(SchemaError, match=r"columns missing: complete.*n_present is Int64, expected Int32"):
+        store.write("scans", frame, plate="P1")
+    assert store.parts("scans") == []
+
+
+def test_a_repeated_key_is_refused(store):
+    with pytest.raises(SchemaError, match="1 rows repeat the key"):
+        store.write("plates", pl.concat([plates_frame(), plates_frame()]), plate="P1")
+
+
+def test_a_table_without_files_is_an_empty_frame_of_its_columns(store):
+    assert store.read("embeddings", "m").columns == list(embeddings_frame().columns)
+
+
+def test_the_recipe_stands_in_the_file(store):
+    path = store.write("scans", scans_frame(), plate="P1", recipe="abc")
+    assert recipe_of(path) == "abc"
+
+
+def test_a_reader_that_would_mix_two_recipes_names_the_plates(store):
+    for plate, recipe in (("P1", "old"), ("P2", "new")):
+        store.write("embeddings", embeddings_frame(rows=image_rows(plate)), model="m", plate=plate, recipe=recipe)
+    with pytest.raises(StalenessError, match="plates P1 are stale"):
+        store.require_one_recipe("embeddings", "m", {"P1": "new", "P2": "new"})
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    target = tmp_path / "t"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["t"]
+    assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "no space left"), (errno.EACCES, "no permission")])
+def test_a_full_disk_and_a_closed_folder_are_named(tmp_path, code, words):
+    with pytest.raises(StoreError, match=words), atomic_path(tmp_path / "t"):
+        raise OSError(code, os.strerror(code))
+
+
+@pytest.mark.parametrize("name", ["", "..", ".x", "a/b", "a\\b", "a*", "a...b", " a", "a\n", "x" * 200, "[a]"])
+def test_a_plate_name_that_could_leave_the_home_is_refused(name):
+    with pytest.raises(SettingsError, match="rename its folder"):
+        check_plate_name(name)
+
+
+@pytest.mark.parametrize("name", ["P1", "VID 558 (A549)", "2019-08-30_plåte", "a.b"])
+def test_a_plate_name_of_a_lab_is_taken(name):
+    assert check_plate_name(name) == name
+
+
+def test_a_table_folder_never_leaves_the_home(tmp_path):
+    with pytest.raises(SettingsError):
+        Home(tmp_path).table("scans", plate="../x")
+
+
+# Growing tables
+
+
+def grown(store, recipe, **more):
+    return GrowingTable(store, "embeddings", "P1", recipe, model="m", **more)
+
+
+def test_a_growing_table_knows_what_is_done_and_adds_only_that_batch(store):
+    first = embeddings_frame(rows=image_rows(wells=("A01",)))
+    second = embeddings_frame(rows=image_rows(wells=("A02",)))
+    grown(store, "r1").append(first)
+    table = grown(store, "r1")
+    assert table.done() == set(first["image_id"])
+    table.append(second)
+    table.append(second)  # a repeated batch replaces itself
+    assert store.read("embeddings", "m", "P1").height == 4
+    assert len(store.parts("embeddings", "m", "P1")) == 2
+
+
+def test_under_a_new_recipe_the_plate_is_made_beside_and_exchanged_when_complete(store):
+    old, new = embeddings_frame(seed=0), embeddings_frame(seed=1)
+    grown(store, "r1").append(old)
+    table = grown(store, "r2")
+    assert table.stale
+    assert table.done() == set()
+    table.append(new)
+    assert store.recipes("embeddings", "m") == {"P1": {"r1"}}  # until finished readers see the old rows alone
+    assert table.finish()
+    assert store.recipes("embeddings", "m") == {"P1": {"r2"}}
+    assert store.read("embeddings", "m")["embedding"].to_list() == new.sort("image_id")["embedding"].to_list()
+    assert not grown(store, "r2").stale
+
+
+def test_a_killed_recomputation_is_taken_up_where_it_stopped(store):
+    grown(store, "r1").append(embeddings_frame())
+    half = embeddings_frame(rows=image_rows(wells=("A01",)))
+    grown(store, "r2").append(half)
+    assert grown(store, "r2").done() == set(half["image_id"])
+    assert grown(store, "r3").done() == set()  # another recipe drops what the second had begun
+    assert grown(store, "r2").done() == set()
+
+
+def test_an_exchange_killed_between_two_renames_is_carried_to_its_end(store, monkeypatch, tmp_path):
+    beside = tmp_path / "home" / "P1.zarr"
+    beside.mkdir(parents=True)
+    (beside / "old").touch()
+    grown(store, "r1").append(embeddings_frame())
+    table = grown(store, "r2", beside=[beside])
+    table.append(embeddings_frame(seed=1))
+    table.place(beside).mkdir()
+    (table.place(beside) / "new").touch()
+    rename = type(beside).rename
+    calls = []
+
+    def killed(self, target):
+        calls.append(target)
+        if len(calls) == 3:  # the old table is aside and the new one in place; the Zarr is not yet touched
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(type(beside), "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        table.finish()
+    monkeypatch.undo()
+    assert not grown(store, "r2", beside=[beside]).stale
+    assert [p.name for p in beside.iterdir()] == ["new"]
+    assert store.recipes("embeddings", "m") == {"P1": {"r2"}}
+
+
+def test_recovering_where_nothing_was_noted_changes_nothing(store):
+    store.write("scans", scans_frame(), plate="P1")
+    recover(store.folder("scans", plate="P1"))
+    assert store.read("scans").height == 3
