@@ -264,8 +264,8 @@ def sphere_plate(
         Profiles of a plate (or several, each for itself) with the columns of ``sphered_profiles``, as
         `profiles.endpoint_profiles` makes them.
     controls
-        ``plate_maps`` of the plate (plate, well, role, cell_line): wells are then sphered against the negative controls of
-        their own cell line, and wells that the map does not list are left out. Or names of control wells.
+        ``plate_maps`` of the plate (plate, well, role, cell_line): wells are then sphered against the negative controls
+        of their own cell line, and wells that the map does not list are left out. Or names of control wells.
     regularization, method, scale, relative
         As of `Spherizer`.
 
