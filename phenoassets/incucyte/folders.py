@@ -1,0 +1,256 @@
+"""Which images an export holds: flat folders, a folder a scan or channel, or the instrument's archive.
+
+In goes a folder; out come a frame of images and a frame of files that are not used, with the reason. Files are
+listed and measured, never opened. Whether an export has settled is ``settled.py``'s.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from phenoassets.errors import ExportError, ImageError
+from phenoassets.incucyte.archive import ScanFolder, find_archive, parse_archive_name, scan_folders, scan_of_folder
+from phenoassets.incucyte.names import DEFAULT_CHANNEL, ImageName, channel_in, parse_elapsed, parse_image_name
+from phenoassets.incucyte.plate_maps import PLATE_MAP_SUFFIXES
+from phenoassets.incucyte.walking import Folder, is_image_file, list_folder, walk
+
+IMAGES_SCHEMA: Final = {
+    "path": pl.String(),
+    "prefix": pl.String(),
+    "well": pl.String(),
+    "field": pl.Int32(),
+    "channel": pl.String(),
+    "scan": pl.String(),
+    "elapsed": pl.Duration("us"),
+    "scanned_at": pl.Datetime("us"),
+    "bytes": pl.Int64(),
+}
+REJECTED_SCHEMA: Final = {"path": pl.String(), "reason": pl.String(), "detail": pl.String()}
+# What lies beside images for good reason.
+_COMPANIONS: Final = (
+    *PLATE_MAP_SUFFIXES,
+    ".toml", ".json", ".md", ".pdf", ".log", ".zip", ".icarch", ".parquet", ".doc", ".docx", ".rtf", ".ini", ".html",
+)  # fmt: skip
+_IMAGE_KEY: Final = ("well", "field", "channel", "scan")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds.
+
+    Parameters
+    ----------
+    images
+        path (absolute), prefix?, well, field, channel, scan, elapsed?, scanned_at?, bytes; sorted by scan, well, field,
+        channel and path. Two files of one image both stand here: `resolve_duplicates` decides.
+    rejected
+        path (absolute), reason, detail of files that are no images of an Incucyte.
+    """
+
+    images: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def find_images(folder: str | Path) -> pl.DataFrame:
+    """Every Incucyte image under `folder`; see `Listing.images` for the columns.
+
+    Raises
+    ------
+    ExportError
+        If the folder is missing or cannot be read; an empty one gives an empty frame.
+    """
+    return list_export(folder).images
+
+
+def list_export(folder: str | Path) -> Listing:
+    """Every Incucyte image under `folder`, and every file that should perhaps have been one.
+
+    Parameters
+    ----------
+    folder
+        Of one plate: images as exported, flat or in folders, or an archive of a single vessel.
+
+    Raises
+    ------
+    ExportError
+        If the folder is missing or cannot be read, or holds an archive of several vessels.
+    """
+    folder = Path(folder).absolute()
+    return list_folders(_walked(folder), folder)
+
+
+def list_vessels(root: str | Path) -> dict[str, pl.DataFrame]:
+    """Images of each vessel of an archive; see `Listing.images` for the columns.
+
+    Parameters
+    ----------
+    root
+        The folder that holds ``EssenFiles``, or ``EssenFiles`` or ``ScanData`` itself.
+
+    Raises
+    ------
+    ExportError
+        If it is no archive, or cannot be read.
+    """
+    root = Path(root).absolute()
+    if find_archive(root) is None:
+        raise ExportError(f"{root} is no archive: it holds no EssenFiles/ScanData")
+    return {vessel: listing.images for vessel, listing in list_archive(root).items()}
+
+
+def list_archive(root: str | Path) -> dict[str, Listing]:
+    """Images and rejected files of each vessel of an archive; empty where there is none."""
+    root = Path(root).absolute()
+    by_vessel: dict[str, list[Folder]] = {}
+    for scan in _archive_scans(root):
+        names, _ = _readable(scan.path)
+        by_vessel.setdefault(scan.vessel, []).append(Folder(scan.path, scan.path.name, names))
+    return {vessel: list_folders(folders, root) for vessel, folders in sorted(by_vessel.items())}
+
+
+def _archive_scans(folder: Path) -> list[ScanFolder]:
+    scan_data = find_archive(folder)
+    return [] if scan_data is None else scan_folders(scan_data)
+
+
+def _readable(path: Path) -> tuple[list[str], list[str]]:
+    try:
+        return list_folder(path)
+    except OSError as error:
+        raise ExportError(f"folder {path} cannot be read: {error.strerror or error}; check the share") from error
+
+
+def _walked(folder: Path) -> list[Folder]:
+    if not folder.exists():
+        raise ExportError(f"folder {folder} does not exist; check the path, or whether the share is mounted")
+    if not folder.is_dir():
+        raise ExportError(f"{folder} is a file; name the folder that holds the images")
+    try:
+        return list(walk(folder))
+    except OSError as error:
+        where = error.filename or folder
+        raise ExportError(f"folder {where} cannot be read: {error.strerror or error}; check the share") from error
+
+
+def list_folders(folders: Iterable[Folder], root: Path) -> Listing:
+    """Images and rejected files of one plate's folders; folders above `root` say nothing of channel or time.
+
+    Raises
+    ------
+    ExportError
+        If the folders are an archive's and of several vessels.
+    """
+    folders = list(folders)
+    vessels = sorted({scan.vessel for folder in folders if (scan := scan_of_folder(folder.path)) is not None})
+    if len(vessels) > 1:
+        raise ExportError(
+            f"{root} is an archive of the vessels {', '.join(vessels)}; "
+            "name the plate of each under vessel_id in plates.csv"
+        )
+    images: list[tuple[Any, ...]] = []
+    rejected: list[tuple[str, str, str]] = []
+    for folder in folders:
+        scan = scan_of_folder(folder.path)
+        above = folder.path.relative_to(root).parts[::-1]
+        elapsed = next((time for part in above if (time := parse_elapsed(part)) is not None), None)
+        channel = next((word for part in above if (word := channel_in(part)) is not None), None)
+        for name in folder.names:
+            path = folder.path / name
+            if is_image_file(name):
+                parsed = parse_image_name(name)
+                if parsed is None and scan is not None:
+                    parsed = parse_archive_name(name, scan.scanned_at)
+                if parsed is None or not _is_text(str(path)):
+                    rejected.append(
+                        (_text(path), "not_an_image_name", f"{_text(name)} is no name that an Incucyte gives")
+                    )
+                    continue
+                try:
+                    size = path.stat().st_size
+                except OSError as error:
+                    detail = f"cannot be measured: {error.strerror or error}; check the share and permissions"
+                    rejected.append((_text(path), "unreadable", detail))
+                    continue
+                images.append(_row(path, parsed, channel, elapsed, size))
+            elif not name.lower().endswith(_COMPANIONS):
+                rejected.append(
+                    (_text(path), "wrong_extension", "only tif, png and jpeg are read; export images, not movies")
+                )
+    order = ("scan", "well", "field", "channel", "path")
+    return Listing(
+        pl.DataFrame(images, schema=IMAGES_SCHEMA, orient="row").sort(order),
+        pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row").sort("path"),
+    )
+
+
+def _row(path: Path, name: ImageName, channel: str | None, elapsed: dt.timedelta | None, size: int) -> tuple[Any, ...]:
+    return (
+        str(path),
+        name.prefix,
+        name.well,
+        name.field,
+        name.channel or channel or DEFAULT_CHANNEL,
+        name.scan,
+        elapsed if name.elapsed is None else name.elapsed,
+        name.scanned_at,
+        size,
+    )
+
+
+def _is_text(text: str) -> bool:
+    """Whether `text` is valid Unicode; names in other encodings come with surrogates."""
+    return not any("\ud800" <= mark <= "\udfff" for mark in text)
+
+
+def _text(path: Path | str) -> str:
+    return str(path).encode("utf-8", "backslashreplace").decode()
+
+
+def resolve_duplicates(images: pl.DataFrame, digest: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Decide where two files are one image: equal bytes are one, unequal bytes are a conflict that leaves neither.
+
+    Parameters
+    ----------
+    images
+        As in `Listing.images`.
+    digest
+        Digest of a file's bytes by its path; only files of doubled images are asked for.
+
+    Returns
+    -------
+    images, rejected
+        The images that remain, in their order, and path, reason (``conflicting_duplicate``, ``identical_duplicate`` or
+        ``unreadable``) and detail of the files that do not.
+    """
+    doubled = images.filter(pl.struct(_IMAGE_KEY).is_duplicated())
+    rejected: list[tuple[str, str, str]] = []
+    for key, group in doubled.group_by(_IMAGE_KEY, maintain_order=True):
+        rejected += _duplicates(key, group["path"].sort().to_list(), digest)
+    frame = pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row").sort("path")
+    return images.filter(~pl.col("path").is_in(frame["path"].implode())), frame
+
+
+def _duplicates(key: tuple[Any, ...], paths: list[str], digest: Callable[[str], str]) -> list[tuple[str, str, str]]:
+    rows: list[tuple[str, str, str]] = []
+    digests: dict[str, str] = {}
+    for path in paths:
+        try:
+            digests[path] = digest(path)
+        except (OSError, ImageError) as error:
+            rows.append((path, "unreadable", f"cannot be read: {error}"))
+    well, field, channel, scan = key
+    image = f"well {well}, image {field}, {channel}, scan {scan}"
+    if len(set(digests.values())) > 1:
+        for path in digests:
+            others = ", ".join(other for other in digests if other != path)
+            detail = f"{image} is also in {others} with other bytes; remove the wrong one"
+            rows.append((path, "conflicting_duplicate", detail))
+        return rows
+    kept, *copies = digests or [""]
+    return rows + [(path, "identical_duplicate", f"{image} is also in {kept} with the same bytes") for path in copies]

@@ -1,0 +1,148 @@
+"""The landing folder: which plates it holds, and where the files of each lie.
+
+In go the exports folder and the plates of known vessels; out comes one source a plate, either its own folder or its
+vessel's folders in an archive. What cannot be a plate is listed with the reason, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from phenoassets.errors import ExportError, SettingsError
+from phenoassets.home import check_plate_name
+from phenoassets.incucyte.archive import ScanFolder, find_archive, scan_folders
+from phenoassets.incucyte.folders import Listing, list_folders
+from phenoassets.incucyte.walking import Folder, is_image_file, list_folder, walk
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one plate's files lie: under `root`, or for a vessel of an archive in the folders of its scans."""
+
+    plate: str
+    root: Path
+    scans: tuple[ScanFolder, ...] | None = None
+
+    def folders(self, *, images_only: bool = False) -> Iterator[Folder]:
+        """Its folders with the names of their files.
+
+        Raises
+        ------
+        OSError
+            If one cannot be read.
+        """
+        if self.scans is None:
+            yield from walk(self.root, images_only=images_only)
+            return
+        for scan in self.scans:
+            names, _ = list_folder(scan.path, images_only=images_only)
+            yield Folder(scan.path, "/".join(scan.path.parts[-4:]), names)
+
+    def list(self) -> Listing:
+        """Its images and rejected files.
+
+        Raises
+        ------
+        ExportError
+            If a folder cannot be read.
+        """
+        try:
+            return list_folders(self.folders(), self.root)
+        except OSError as error:
+            where = error.filename or self.root
+            raise ExportError(
+                f"plate {self.plate}: {where} cannot be read: {error.strerror or error}; check the share"
+            ) from error
+
+
+@dataclass
+class Landing:
+    """What a landing folder holds.
+
+    Parameters
+    ----------
+    sources
+        Plates and where their files lie.
+    unmapped
+        Vessels that no plate of ``plates.csv`` names, and their archive.
+    unusable
+        Folders or vessels that cannot be plates, and why.
+    loose
+        Images beside the plates' folders, which belong to no plate.
+    """
+
+    sources: dict[str, Source] = field(default_factory=dict)
+    unmapped: dict[str, Path] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
+    loose: int = 0
+
+
+def find_plates(exports: str | Path, vessels: Mapping[str, str] | None = None) -> Landing:
+    """Plates of a landing folder: every folder in it, and the known vessels of every archive in it.
+
+    Parameters
+    ----------
+    exports
+        The landing folder.
+    vessels
+        Plate of each vessel id.
+
+    Raises
+    ------
+    ExportError
+        If the landing folder is missing or cannot be read.
+    """
+    exports = Path(exports).absolute()
+    try:
+        names, folders = list_folder(exports)
+    except FileNotFoundError as error:
+        raise ExportError(f"exports folder {exports} does not exist; make it, or mount the share") from error
+    except OSError as error:
+        raise ExportError(
+            f"exports folder {exports} cannot be read: {error.strerror or error}; check the share"
+        ) from error
+    landing = Landing(loose=sum(map(is_image_file, names)))
+    archives = [exports] if find_archive(exports) else []
+    for name in folders:
+        path = exports / name
+        if archives and name in ("EssenFiles", "ScanData"):
+            continue
+        if find_archive(path):
+            archives.append(path)
+            continue
+        try:
+            landing.sources[check_plate_name(name)] = Source(name, path)
+        except SettingsError as error:
+            landing.unusable[name] = str(error)
+    for archive in archives:
+        _add_archive(landing, archive, vessels or {})
+    landing.sources = dict(sorted(landing.sources.items()))
+    return landing
+
+
+def _add_archive(landing: Landing, archive: Path, plates: Mapping[str, str]) -> None:
+    scan_data = find_archive(archive)
+    if scan_data is None:
+        return
+    try:
+        scans = scan_folders(scan_data)
+    except ExportError as error:
+        landing.unusable[archive.name] = str(error)
+        return
+    by_plate: dict[str, list[ScanFolder]] = {}
+    for scan in scans:
+        if scan.vessel in plates:
+            by_plate.setdefault(plates[scan.vessel], []).append(scan)
+        else:
+            landing.unmapped.setdefault(scan.vessel, archive)
+    for plate, folders in by_plate.items():
+        if plate in landing.sources or plate in landing.unusable:
+            landing.sources.pop(plate, None)
+            landing.unusable[plate] = (
+                f"plate {plate} is in {archive} and elsewhere among the exports; "
+                "vessel ids are unique to one instrument, so keep one of the two"
+            )
+        else:
+            landing.sources[plate] = Source(plate, scan_data, tuple(folders))

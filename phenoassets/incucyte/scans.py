@@ -1,0 +1,115 @@
+"""The scans of a plate in order of time: the table ``scans``.
+
+In goes the frame of a plate's images; out comes one row a scan with its hours since the first and whether it is
+complete. Elapsed time orders scans where it is known; local time alone repeats an hour each autumn, which only a time
+zone or elapsed time can tell apart. Hours since treatment are the views' business.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+
+from phenoassets.errors import ExportError, SettingsError
+from phenoassets.schemas import TABLES
+
+_HOUR: Final = 3600.0
+
+
+def scan_table(plate: str, images: pl.DataFrame, time_zone: str | None = None) -> pl.DataFrame:
+    """Scans of a plate in order of time.
+
+    Parameters
+    ----------
+    plate
+        Name of the plate, for the table and for errors.
+    images
+        As `find_images` gives them, duplicates resolved.
+    time_zone
+        Of the instrument's clock (``Europe/Zurich``); without one, local times are taken as they stand.
+
+    Returns
+    -------
+    polars.DataFrame
+        The table ``scans``. A complete scan has an image of every well and field that the plate has in the channels
+        of that scan, since channels may be scanned at different intervals.
+
+    Raises
+    ------
+    ExportError
+        If there are no images, or some are named by elapsed and some by local time.
+    SettingsError
+        If the time zone is unknown.
+    """
+    if images.is_empty():
+        raise ExportError(f"plate {plate} has no images; export them as TIFF, PNG or JPEG under their Incucyte names")
+    expected = images.group_by("channel").agg(pl.struct("well", "field").n_unique().alias("n"))
+    present = images.group_by("scan", "channel").agg(pl.struct("well", "field").n_unique().alias("n_present"))
+    counts = present.join(expected, on="channel").group_by("scan").agg(pl.col("n_present").sum(), pl.col("n").sum())
+    scans = images.group_by("scan").agg(pl.col("scanned_at").first(), pl.col("elapsed").min())
+    ordered = hours_since_start(scans, plate, time_zone).join(counts, on="scan")
+    frame = ordered.sort("hours_since_start", "scan").select(
+        pl.lit(plate).alias("plate"),
+        "scan",
+        "scanned_at",
+        "hours_since_start",
+        pl.col("n").cast(pl.Int32).alias("n_expected"),
+        pl.col("n_present").cast(pl.Int32),
+        (pl.col("n_present") == pl.col("n")).alias("complete"),
+    )
+    return TABLES["scans"].validate(frame, where=f"plate {plate}")
+
+
+def hours_since_start(scans: pl.DataFrame, plate: str = "", time_zone: str | None = None) -> pl.DataFrame:
+    """Add ``hours_since_start`` to scans.
+
+    Parameters
+    ----------
+    scans
+        scan, elapsed (Duration, may be null), scanned_at (local Datetime, may be null); one row a scan.
+    plate
+        For errors.
+    time_zone
+        Of the clock behind scanned_at.
+
+    Returns
+    -------
+    polars.DataFrame
+        The same rows. Elapsed time counts where every scan has it, since it runs on over a change of the clock; else
+        the local time since the earliest scan, by way of UTC where the zone is known.
+
+    Raises
+    ------
+    ExportError
+        If neither is known of every scan.
+    SettingsError
+        If the time zone is unknown.
+    """
+    if not scans["elapsed"].null_count():
+        return scans.with_columns((pl.col("elapsed").dt.total_seconds() / _HOUR).alias("hours_since_start"))
+    unknown = scans.filter(pl.col("scanned_at").is_null()).height
+    if unknown:
+        raise ExportError(
+            f"plate {plate}: {unknown} scans are named by elapsed time and {scans.height - unknown} by local time; "
+            "export the plate again with one of the two"
+        )
+    zone = None if time_zone is None else _zone(plate, time_zone)
+    times = [_absolute(time, zone) for time in scans["scanned_at"]]
+    first = min(times, default=0.0)
+    hours = pl.Series("hours_since_start", [(time - first) / _HOUR for time in times], dtype=pl.Float64)
+    return scans.with_columns(hours)
+
+
+def _zone(plate: str, name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise SettingsError(f"plate {plate}: unknown time zone {name!r}; write one such as Europe/Zurich") from error
+
+
+def _absolute(time: dt.datetime, zone: ZoneInfo | None) -> float:
+    """Seconds on a clock that never jumps; the first of two equal local hours is taken where nothing tells."""
+    return time.replace(tzinfo=zone or dt.UTC).timestamp()
