@@ -416,11 +416,14 @@ class PlateStore:
                     f"{well} field {number}", contents.channels, contents.array_dtype, contents.um_per_pixel
                 )
             documents[f"{hcs.well_path(well)}/zarr.json"] = hcs.well_document(numbers)
-        documents["zarr.json"] = hcs.plate_document(self.path.stem, contents.fields, asdict(contents))
-        for name, content in documents.items():
-            target = self.path / name
-            if not target.is_file() or target.read_bytes() != content:
-                _put(target, content, self.path)
+        with ThreadPoolExecutor(8) as pool:  # each waits for the disk to say it is flushed
+            list(pool.map(self._write_document, documents, documents.values()))
+        self._write_document("zarr.json", hcs.plate_document(self.path.stem, contents.fields, asdict(contents)))
+
+    def _write_document(self, name: str, content: bytes) -> None:
+        target = self.path / name
+        if not target.is_file() or target.read_bytes() != content:
+            _put(target, content, self.path)
 
 
 def image_shape(contents: Contents) -> tuple[int, int]:

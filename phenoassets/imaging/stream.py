@@ -1,4 +1,4 @@
-"""Many pictures at once: catalogue, measure or correct a batch, a few in memory at any time.
+"""Many pictures at once: measure or correct a batch, a few in memory at any time.
 
 Frames of files go in, frames of table rows come out, and beside them a row for each picture that could not be used: one
 bad file never ends a batch. Who asks, and where tables are kept, is not known here.
@@ -6,12 +6,10 @@ bad file never ends a batch. Who asks, and where tables are kept, is not known h
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import polars as pl
@@ -21,17 +19,17 @@ from phenoassets.errors import ImageError, StoreError
 from phenoassets.imaging.correction import Recipe
 from phenoassets.imaging.kinds import PlateKind, agree
 from phenoassets.imaging.quality import QualityLimits, flag, measure
-from phenoassets.imaging.reading import read_header
 from phenoassets.imaging.store import Contents, PlateStore
 from phenoassets.schemas import TABLES
 
 Read = Callable[[str], NDArray[Any]]
 """Gives the picture of a row's ``path``; raises `ImageError` where it cannot."""
 
-Progress = Callable[[int], None]
-"""Is told after each step how many more pictures are done."""
+Progress = Callable[[int, int], None]
+"""Is told how many pictures are done, and of how many."""
 
 WORKERS: Final = 2
+CHUNK: Final = 4096
 _IMAGE: Final = ("image_id", "plate", "well", "field", "channel", "scan")
 
 Task = TypeVar("Task")
@@ -40,12 +38,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a batch.
+    """What became of a part of a batch.
 
     Attributes
     ----------
     rows
-        Rows of the table in question, in the order of the batch.
+        Rows of the table in question.
     rejected
         Rows of ``rejected_files``.
     """
@@ -54,52 +52,15 @@ class Outcome:
     rejected: pl.DataFrame
 
 
-def catalogue_images(
-    items: pl.DataFrame, root: str | Path, *, workers: int = WORKERS, progress: Progress | None = None
-) -> Outcome:
-    """Rows of ``raw_images``: digest, size and type of each file.
-
-    Parameters
-    ----------
-    items
-        image_id, plate, well, field, channel, scan, path (relative to `root`).
-    root
-        Folder of the exports.
-    workers
-        Threads.
-    progress
-        Told how many more are done.
-    """
-    base = Path(root)
-
-    def look(item: dict[str, Any]) -> dict[str, Any]:
-        path = base / item["path"]
-        header = read_header(path)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
-        return {
-            **{name: item[name] for name in (*_IMAGE, "path")},
-            "format": header.format,
-            "sha256": digest,
-            "bytes": size,
-            "width": header.width,
-            "height": header.height,
-            "dtype": header.dtype,
-        }
-
-    rows, rejected = _each(look, items, workers, progress)
-    return Outcome(_frame("raw_images", rows), _frame("rejected_files", rejected))
-
-
 def measure_images(
     items: pl.DataFrame,
     read: Read,
     limits: QualityLimits,
     *,
     workers: int = WORKERS,
+    chunk: int = CHUNK,
     progress: Progress | None = None,
-) -> Outcome:
+) -> Iterator[Outcome]:
     """Rows of ``image_quality``: measures, flags, and whether each picture is kept.
 
     Parameters
@@ -112,19 +73,40 @@ def measure_images(
         Of the plate, see `quality.estimate_limits`.
     workers
         Threads; each holds one picture.
+    chunk
+        Pictures an outcome.
     progress
-        Told how many more are done.
+        Told (done, total).
+
+    Yields
+    ------
+    Outcome
+        For each `chunk` of `items` one, in their order.
     """
-
-    def look(item: dict[str, Any]) -> dict[str, Any]:
-        measures = measure(read(item["path"]), item["channel"])
-        return {**{name: item[name] for name in _IMAGE}, **measures}
-
-    rows, rejected = _each(look, items, workers, progress)
     table = TABLES["image_quality"]
     schema = {name: dtype for name, dtype in table.empty().schema.items() if name not in ("flags", "keep")}
-    frame = flag(pl.DataFrame(rows, schema=schema, orient="row"), limits)
-    return Outcome(frame.select(table.names), _frame("rejected_files", rejected))
+
+    def look(item: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        try:
+            measures = measure(read(item["path"]), item["channel"])
+        except ImageError as error:
+            return None, _rejection(item, error)
+        return {**{name: item[name] for name in _IMAGE}, **measures}, None
+
+    done = 0
+    for part in items.iter_slices(chunk):
+        rows: list[dict[str, Any]] = []
+        rejected: list[dict[str, Any]] = []
+        for row, rejection in bounded_map(look, part.iter_rows(named=True), workers):
+            if row is not None:
+                rows.append(row)
+            if rejection is not None:
+                rejected.append(rejection)
+            done += 1
+            if progress is not None:
+                progress(done, items.height)
+        frame = flag(pl.DataFrame(rows, schema=schema, orient="row"), limits)
+        yield Outcome(frame.select(table.names), _frame("rejected_files", rejected))
 
 
 def correct_images(
@@ -135,11 +117,13 @@ def correct_images(
     illumination: Mapping[str, NDArray[Any]],
     recipe_digest: str,
     *,
+    scans: Sequence[str] | None = None,
     zarr: str = "",
     um_per_pixel: float | None = None,
     workers: int = WORKERS,
+    chunk: int = CHUNK,
     progress: Progress | None = None,
-) -> Outcome:
+) -> Iterator[Outcome]:
     """Correct pictures of one plate, write them to its store, and give their rows of ``corrected_images``.
 
     Pictures that share a file of the store are read, corrected and written together. The rows count only once the
@@ -159,14 +143,23 @@ def correct_images(
         channel -> function, for recipes that use one.
     recipe_digest
         Of correction and calibration; kept in store and rows.
+    scans
+        Order in which new scans join the time axis; by label where not given.
     zarr
         Path of the store relative to the home, put before the image group's.
     um_per_pixel
         Size of a pixel in µm.
     workers
         Threads; each holds at most `store.SCANS_PER_SHARD` pictures.
+    chunk
+        Pictures an outcome, rounded up to whole files.
     progress
-        Told how many more are done.
+        Told (done, total).
+
+    Yields
+    ------
+    Outcome
+        Pixels of its rows are on disk.
 
     Raises
     ------
@@ -177,7 +170,7 @@ def correct_images(
         When the store holds pictures of another recipe.
     """
     if items.is_empty():
-        return Outcome(TABLES["corrected_images"].empty(), TABLES["rejected_files"].empty())
+        return
     plates = items["plate"].unique().to_list()
     if len(plates) != 1:
         raise ValueError(f"pictures of {len(plates)} plates; correct one plate at a time")
@@ -186,9 +179,9 @@ def correct_images(
     kind, misfits = agree(items, store, recipe)
     rejected = [_rejection(item, error) for item, error in misfits]
     fitting = items.join(_frame("rejected_files", rejected).select("image_id"), on="image_id", how="anti")
-    if progress is not None:
-        progress(len(rejected))
-    rows: list[dict[str, Any]] = []
+    present = set(fitting["scan"].unique())
+    order = sorted(present) if scans is None else [scan for scan in scans if scan in present]
+    groups: list[list[dict[str, Any]]] = []
     if fitting.height:
         contents = store.ensure(
             fitting["well"].unique(),
@@ -196,34 +189,38 @@ def correct_images(
             sorted(kind.dtypes),
             kind.shape,
             kind.dtypes,
-            scans=fitting["scan"].unique().sort().to_list(),
+            scans=order,
             um_per_pixel=um_per_pixel,
             recipe_digest=recipe_digest,
         )
-        constants = {"recipe_digest": recipe_digest}
+        groups = _by_file(fitting, contents)
 
-        def work(members: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-            pictures, good, bad = _corrected(members, read, recipe, illumination, kind)
-            if not good:
-                return [], bad
-            well, field, channel = (good[0][name] for name in ("well", "field", "channel"))
-            places = store.append(well, field, channel, [item["scan"] for item in good], pictures)
-            where = "/".join(part for part in (zarr.rstrip("/"), store.image_path(well, field)) if part)
-            done = [
-                {**{name: item[name] for name in _IMAGE}, "zarr": where, "index": place, **constants}
-                for item, place in zip(good, places, strict=True)
-            ]
-            return done, bad
+    def work(members: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        pictures, good, bad = _corrected(members, read, recipe, illumination, kind)
+        if not good:
+            return [], bad
+        well, field, channel = (good[0][name] for name in ("well", "field", "channel"))
+        places = store.append(well, field, channel, [item["scan"] for item in good], pictures)
+        where = "/".join(part for part in (zarr.rstrip("/"), store.image_path(well, field)) if part)
+        constant = {"zarr": where, "recipe_digest": recipe_digest}
+        return [
+            {**{name: item[name] for name in _IMAGE}, "index": place, **constant}
+            for item, place in zip(good, places, strict=True)
+        ], bad
 
-        for done, bad in bounded_map(work, _by_file(fitting, contents), workers):
-            rows += done
-            rejected += bad
-            if progress is not None:
-                progress(len(done) + len(bad))
-    frame = items.select("image_id").join(
-        _frame("corrected_images", rows), on="image_id", how="inner", maintain_order="left"
-    )
-    return Outcome(frame.select(TABLES["corrected_images"].names), _frame("rejected_files", rejected))
+    rows: list[dict[str, Any]] = []
+    done = len(rejected)
+    for made, bad in bounded_map(work, groups, workers):
+        rows += made
+        rejected += bad
+        done += len(made) + len(bad)
+        if progress is not None:
+            progress(done, items.height)
+        if len(rows) + len(rejected) >= chunk:
+            yield Outcome(_frame("corrected_images", rows), _frame("rejected_files", rejected))
+            rows, rejected = [], []
+    if rows or rejected:
+        yield Outcome(_frame("corrected_images", rows), _frame("rejected_files", rejected))
 
 
 def _by_file(items: pl.DataFrame, contents: Contents) -> list[list[dict[str, Any]]]:
@@ -273,26 +270,6 @@ def bounded_map(work: Callable[[Task], Result], tasks: Iterable[Task], workers: 
         finally:
             for job in waiting:
                 job.cancel()
-
-
-def _each(
-    look: Callable[[dict[str, Any]], dict[str, Any]], items: pl.DataFrame, workers: int, progress: Progress | None
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Apply `look` to each item; rows, and rejections of those that raised `ImageError`."""
-
-    def guarded(item: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-        try:
-            return True, look(item)
-        except ImageError as error:
-            return False, _rejection(item, error)
-
-    rows: list[dict[str, Any]] = []
-    rejected: list[dict[str, Any]] = []
-    for good, row in bounded_map(guarded, items.iter_rows(named=True), workers):
-        (rows if good else rejected).append(row)
-        if progress is not None:
-            progress(1)
-    return rows, rejected
 
 
 def _rejection(item: Mapping[str, Any], error: ImageError) -> dict[str, Any]:
