@@ -27,7 +27,7 @@ Method = Literal["zca", "zca_cor", "pca"]
 Scale = Literal["std", "mad"]
 Controls = pl.DataFrame | Collection[str]
 
-_BLOCK_ROWS: Final = 4096  # rows transformed at a time, in float64
+_BLOCK_VALUES: Final = 1 << 20  # values transformed at a time, in float64: what a processor's cache holds
 _NORMAL_MAD: Final = 1.482602218505602  # standard deviation over median absolute deviation of a normal distribution
 NEGATIVE_CONTROL: Final = "negative_control"
 
@@ -224,23 +224,25 @@ class Spherizer:
         x = _checked(profiles, "profiles", width=self.n_features_in_)
         rank = len(self.eigenvalues_)
         out = np.empty((len(x), rank if self.method == "pca" else x.shape[1]), x.dtype)
-        along = 1 / np.sqrt(self.eigenvalues_ + self.regularization_)
-        beyond = 1 / np.sqrt(self.regularization_) if rank < self.n_features_in_ and self.method != "pca" else 0.0
-        for first in range(0, len(x), _BLOCK_ROWS):
-            block = x[first : first + _BLOCK_ROWS].astype(np.float64)
+        along = 1 / np.sqrt(self.eigenvalues_ + self.regularization_)  # (r,)
+        # Whatever lies outside the components is multiplied by `beyond`; without an outside there is nothing to add.
+        beyond = 0.0 if self.method == "pca" or rank == x.shape[1] else 1 / np.sqrt(self.regularization_)
+        step = max(16, _BLOCK_VALUES // x.shape[1])
+        for first in range(0, len(x), step):
+            block = x[first : first + step].astype(np.float64)
             if self.scaler_ is not None:
                 block = self.scaler_.transform(block).astype(np.float64)
-            block = block - self.mean_
+            block -= self.mean_
             scores = block @ self.components_.T  # (b, r)
             if self.method == "pca":
                 made = scores * along
             else:
-                made = (scores * along) @ self.components_
+                made = (scores * (along - beyond)) @ self.components_
                 if beyond:
-                    made += beyond * (block - scores @ self.components_)
-            if self.scaler_ is not None and self.method != "pca":
-                made[:, self.scaler_.constant_] = 0.0
-            out[first : first + _BLOCK_ROWS] = made
+                    made += beyond * block
+                if self.scaler_ is not None:
+                    made[:, self.scaler_.constant_] = 0.0
+            out[first : first + step] = made
         return out
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import cache
 from typing import Final, Literal
 
 import numpy as np
@@ -232,22 +233,19 @@ def _distances(
     x = profiles.astype(np.float64)
     controls = x[is_control]
     distance = np.empty(len(x))
-    treated = x[~is_control] if spherizer is None else _sphered(spherizer, controls, x[~is_control])
-    reference = controls if spherizer is None else _sphered(spherizer, controls, controls)
-    distance[~is_control] = np.linalg.norm(treated - np.median(reference, axis=0), axis=1)
-    own = np.empty(len(controls))
-    for i in range(len(controls)):
-        others = np.delete(controls, i, axis=0)
-        held_out = controls[i : i + 1]
-        if spherizer is not None:
-            held_out, others = _sphered(spherizer, others, held_out), _sphered(spherizer, others, others)
-        own[i] = np.linalg.norm(held_out[0] - np.median(others, axis=0))
-    distance[is_control] = own
+    distance[~is_control] = _to_median(x[~is_control], controls, spherizer)
+    distance[is_control] = [
+        _to_median(controls[i : i + 1], np.delete(controls, i, axis=0), spherizer)[0] for i in range(len(controls))
+    ]
     return distance
 
 
-def _sphered(spherizer: Spherizer, controls: Doubles, profiles: Doubles) -> Doubles:
-    return np.asarray(copy.copy(spherizer).fit(controls).transform(profiles), np.float64)
+def _to_median(profiles: Doubles, controls: Doubles, spherizer: Spherizer | None) -> Doubles:
+    """Distances (n,) to the median of `controls`, in the space that `controls` make where a spherizer is given."""
+    if spherizer is not None:
+        fitted = copy.copy(spherizer).fit(controls)
+        profiles, controls = (fitted.transform(x).astype(np.float64) for x in (profiles, controls))
+    return np.asarray(np.linalg.norm(profiles - np.median(controls, axis=0), axis=1))
 
 
 def _z_scores(distance: Doubles, is_control: npt.NDArray[np.bool_]) -> tuple[Doubles, bool]:
@@ -269,31 +267,34 @@ def _z_scores(distance: Doubles, is_control: npt.NDArray[np.bool_]) -> tuple[Dou
 
 def _p_values(wells: pl.DataFrame, conditions: Sequence[str], n_draws: int, seed: int) -> Doubles:
     """P-value (n,) of each condition's mean over plates, by drawing wells as treated within each plate."""
-    drawn_sum = {condition: np.zeros(n_draws) for condition in conditions}
-    observed = dict.fromkeys(conditions, 0.0)
-    n_plates = dict.fromkeys(conditions, 0)
-    parts = wells.partition_by("plate", "cell_line", maintain_order=True)
-    for number, part in enumerate(parts):
+    controls: list[Doubles] = []
+    found: dict[str, list[tuple[int, list[float]]]] = {condition: [] for condition in conditions}
+    for number, part in enumerate(wells.partition_by("plate", "cell_line", maintain_order=True)):
         # A common scale for both: a control's own z is from one control fewer, which would make it scatter more.
         own = part.filter(pl.col("role") == NEGATIVE_CONTROL)["distance"].to_numpy()
-        controls = (own - own.mean()) / own.std(ddof=1)
-        draws: dict[int, npt.NDArray[np.intp]] = {}
-        treated = part.filter(pl.col("role") != NEGATIVE_CONTROL)
-        for (condition,), members in treated.group_by(["condition_id"], maintain_order=True):
-            z = members["z"].to_numpy()
-            if len(z) not in draws:
-                rng = np.random.default_rng([seed, number, len(z)])
-                keys = rng.random((n_draws, len(z) + len(controls)), dtype=np.float32)
-                draws[len(z)] = np.argpartition(keys, len(z) - 1, axis=1)[:, : len(z)]
-            pool = np.concatenate([z, controls])
-            drawn_sum[str(condition)] += pool[draws[len(z)]].mean(axis=1)
-            observed[str(condition)] += z.mean()
-            n_plates[str(condition)] += 1
+        controls.append((own - own.mean()) / own.std(ddof=1))
+        z_of: dict[str, list[float]] = {}
+        for condition, z in part.filter(pl.col("role") != NEGATIVE_CONTROL).select("condition_id", "z").iter_rows():
+            z_of.setdefault(condition, []).append(z)
+        for condition, values in z_of.items():
+            found[condition].append((number, values))
+
+    @cache
+    def draws(number: int, size: int) -> npt.NDArray[np.uint16]:
+        """Rows (n_draws, size) drawn without replacement from a condition's wells and the controls of a plate."""
+        rng = np.random.default_rng([seed, number, size])
+        keys = rng.random((n_draws, size + len(controls[number])), dtype=np.float32)
+        return np.argpartition(keys, size - 1, axis=1)[:, :size].astype(np.uint16)
+
     p = np.empty(len(conditions))
     for i, condition in enumerate(conditions):
-        tolerance = 1e-9 * (1 + abs(observed[condition]))  # the same wells summed in another order are the same draw
-        as_large = int((drawn_sum[condition] >= observed[condition] - tolerance).sum())
-        p[i] = (1 + as_large) / (1 + n_draws)
+        drawn, observed = np.zeros(n_draws), 0.0
+        for number, values in found[condition]:
+            pool = np.concatenate([values, controls[number]])
+            drawn += pool[draws(number, len(values))].mean(axis=1)
+            observed += float(np.mean(values))
+        tolerance = 1e-9 * (1 + abs(observed))  # the same wells summed in another order are the same draw
+        p[i] = (1 + int((drawn >= observed - tolerance).sum())) / (1 + n_draws)
     return p
 
 

@@ -107,9 +107,9 @@ def test_half_and_single_precision_are_computed_in_double():
 
 def test_blocks_of_rows_are_transformed_alike(monkeypatch):
     spherizer = Spherizer().fit(awkward(20, 30))
-    whole = spherizer.transform(awkward(11, 30, seed=5))
-    monkeypatch.setattr("phenoassets.sphering._BLOCK_ROWS", 2)
-    np.testing.assert_allclose(spherizer.transform(awkward(11, 30, seed=5)), whole, rtol=1e-12)
+    whole = spherizer.transform(awkward(50, 30, seed=5))
+    monkeypatch.setattr("phenoassets.sphering._BLOCK_VALUES", 1)
+    np.testing.assert_allclose(spherizer.transform(awkward(50, 30, seed=5)), whole, rtol=1e-12)
 
 
 def test_a_constant_column_is_centred_and_multiplied_like_the_null_space():
