@@ -1,0 +1,310 @@
+"""How each condition of a screen acts over time: its cluster, its effect and its onset.
+
+In go the distances of all plates, growth where there is some, and the hours since treatment; out come
+``temporal_clusters`` and the centres of the clusters. The rules that name an effect are in `phenoassets.effect_rules`
+(offered here too), DTW in `phenoassets.dtw`, scaling in `phenoassets.preparation`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from phenoassets.dtw import dtw_kmeans, dtw_matrix
+from phenoassets.effect_rules import EffectRules, label_effect, onset, onset_by_dose_variation, onset_interval
+from phenoassets.preparation import (
+    RECIPES,
+    Floats,
+    Preparation,
+    Trajectories,
+    combine_plates,
+    prepare_trajectories,
+    read_off,
+    rolling_median,
+)
+from phenoassets.schemas import TABLES
+
+Ints = npt.NDArray[np.int64]
+
+__all__ = [
+    "EffectRules",
+    "TemporalClusters",
+    "cluster_trajectories",
+    "find_clusters",
+    "label_effect",
+    "onset",
+    "onset_by_dose_variation",
+    "onset_interval",
+]
+
+SILHOUETTE_AT_MOST = 2000
+
+
+@dataclass(frozen=True)
+class TemporalClusters:
+    """Clusters of a screen's curves.
+
+    ``table`` is ``temporal_clusters``. ``centers`` has one row a cluster and time: cluster, effect, n_conditions, and
+    elapsed_hours, value on the scale of the clustered curves.
+    """
+
+    table: pl.DataFrame
+    centers: pl.DataFrame
+    trajectories: Trajectories
+
+
+def cluster_trajectories(
+    distances: pl.DataFrame,
+    growth: pl.DataFrame | None,
+    scans: pl.DataFrame,
+    *,
+    scaling: str = "cell_line_drug",
+    k: int = 8,
+    seed: int = 0,
+    recipe: str | Preparation = "default",
+    n_init: int = 1,
+    window: int | None = None,
+    rules: EffectRules | None = None,
+) -> pl.DataFrame:
+    """The table ``temporal_clusters`` of `find_clusters`, which takes the same arguments."""
+    return find_clusters(
+        distances,
+        growth,
+        scans,
+        scaling=scaling,
+        k=k,
+        seed=seed,
+        recipe=recipe,
+        n_init=n_init,
+        window=window,
+        rules=rules,
+    ).table
+
+
+def find_clusters(
+    distances: pl.DataFrame,
+    growth: pl.DataFrame | None,
+    scans: pl.DataFrame,
+    *,
+    scaling: str = "cell_line_drug",
+    k: int = 8,
+    seed: int = 0,
+    recipe: str | Preparation = "default",
+    n_init: int = 1,
+    window: int | None = None,
+    rules: EffectRules | None = None,
+) -> TemporalClusters:
+    """Cluster the course of every condition by DTW, and name the effect of each condition and cluster.
+
+    A condition's effect comes from its own unscaled curve. A cluster's comes from its centre, held against the mean
+    null band and mean growth of its members on the centre's scale. With fewer curves than `k`, each is a cluster. A
+    condition whose curve cannot be clustered (unknown treatment time, one time point, a long gap) has cluster -1,
+    and no effect where its curve does not last long enough to tell.
+
+    Parameters
+    ----------
+    distances
+        ``temporal_distances`` of one model, metric and feature space, any number of plates.
+    growth
+        ``growth_curves``, or None to judge by distances alone.
+    scans
+        plate, scan, elapsed_hours (0 = treatment, null where unknown).
+    scaling
+        Overrides the recipe's; see `Preparation`.
+    k
+        Number of clusters.
+    recipe
+        A name of `phenoassets.preparation.RECIPES`, or a `Preparation`.
+
+    Raises
+    ------
+    ProfileError
+        If more than one model, metric or feature space is given, or the recipe or scaling is unknown.
+    """
+    rules = rules or EffectRules()
+    preparation = RECIPES[recipe] if isinstance(recipe, str) and recipe in RECIPES else recipe
+    if isinstance(preparation, Preparation):
+        preparation = replace(preparation, scaling=scaling)
+    curves = combine_plates(distances, scans)
+    trajectories = prepare_trajectories(curves, preparation)
+    confluence = _growth_on(growth, scans, trajectories.condition_ids, trajectories.hours)
+    n = len(trajectories.condition_ids)
+    labels = np.full(n, -1, np.int64)
+    silhouettes = np.full(n, np.nan)
+    centers = np.empty((0, len(trajectories.hours)))
+    k = min(k, n)
+    if k:
+        found = dtw_kmeans(trajectories.values, k, seed, n_init, window)
+        labels, centers = found.labels_, found.centers_
+        silhouettes = _silhouettes(trajectories.values, labels, window)
+    effects = [_center_effect(trajectories, confluence, labels == c, centers[c], rules) for c in range(k)]
+    rows = _own_rows(curves, growth, scans, rules)
+    place = {condition: i for i, condition in enumerate(trajectories.condition_ids)}
+    for row in rows:
+        i = place.get(str(row["condition_id"]))
+        cluster = -1 if i is None else int(labels[i])
+        row["cluster"] = cluster
+        row["cluster_effect"] = effects[cluster] if cluster >= 0 else None
+        row["silhouette"] = None if i is None or np.isnan(silhouettes[i]) else float(silhouettes[i])
+    table = TABLES["temporal_clusters"]
+    names = distances.select("model", "condition_id", "metric", "features").unique()
+    own = pl.DataFrame(rows, schema={c: table.column(c).dtype for c in _OWN}, orient="row")  # type: ignore[misc]
+    result = (
+        names.join(own, on="condition_id", how="left")
+        .with_columns(
+            pl.lit(scaling).alias("scaling"),
+            pl.lit(k, dtype=pl.Int32).alias("k"),
+            pl.col("cluster").fill_null(-1),
+        )
+        .select(table.names)
+        .sort(table.key)
+    )
+    return TemporalClusters(result, _center_rows(centers, trajectories.hours, labels, effects), trajectories)
+
+
+_OWN = (
+    "condition_id",
+    "cluster",
+    "cluster_effect",
+    "effect",
+    "end_level",
+    "peak_level",
+    "peak_hours",
+    "onset_hours",
+    "silhouette",
+)
+
+
+def _own_rows(
+    curves: pl.DataFrame, growth: pl.DataFrame | None, scans: pl.DataFrame, rules: EffectRules
+) -> list[dict[str, object]]:
+    """What each condition's own curve says."""
+    rows: list[dict[str, object]] = []
+    for (condition,), curve in curves.group_by(["condition_id"], maintain_order=True):
+        hours = curve["elapsed_hours"].to_numpy()
+        distance, null = (
+            curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("distance", "null_high")
+        )
+        own, control = _growth_on(growth, scans, [str(condition)], hours)
+        level = prepare_trajectories(curve, Preparation(smoothing_points=1, scaling="none"))
+        row: dict[str, object] = {"condition_id": condition}
+        row["effect"] = label_effect(
+            hours, distance, null, confluence=own[0], control_confluence=control[0], rules=rules
+        )
+        active = row["effect"] not in (None, "none")
+        row["onset_hours"] = onset(hours, distance, null, rules) if active else None
+        row |= _levels(level, rules)
+        rows.append(row)
+    return rows
+
+
+def _levels(curve: Trajectories, rules: EffectRules) -> dict[str, object]:
+    if not curve.condition_ids:
+        return {"end_level": None, "peak_level": None, "peak_hours": None}
+    hours, values = curve.hours, curve.distance[0]
+    known = np.isfinite(values)
+    hours, values = hours[known], values[known]
+    smooth = rolling_median(values[None], rules.smoothing_points, trailing=False)[0]
+    peak = int(np.argmax(smooth))
+    return {
+        "end_level": float(values[hours >= hours[-1] - rules.end_hours].mean()),
+        "peak_level": float(smooth[peak]),
+        "peak_hours": float(hours[peak]),
+    }
+
+
+def _growth_on(
+    growth: pl.DataFrame | None, scans: pl.DataFrame, conditions: list[str], hours: Floats
+) -> tuple[Floats, Floats]:
+    """Confluence of conditions and of their controls at `hours`, (n, t) each, averaged over plates."""
+    own = np.full((len(conditions), len(hours)), np.nan)
+    control = own.copy()
+    if growth is None or not conditions:
+        return own, control
+    timed = (
+        growth.filter(pl.col("condition_id").is_in(conditions))
+        .join(scans.select("plate", "scan", "elapsed_hours"), on=["plate", "scan"])
+        .filter(pl.col("elapsed_hours").is_not_null())
+        .sort("condition_id", "plate", "elapsed_hours")
+    )
+    for i, condition in enumerate(conditions):
+        plates = timed.filter(pl.col("condition_id") == condition).partition_by("plate")
+        for name, out in (("confluence", own), ("control_confluence", control)):
+            read = [
+                read_off(
+                    hours,
+                    plate["elapsed_hours"].to_numpy(),
+                    plate[name].cast(pl.Float64).fill_null(np.nan).to_numpy(),
+                    Preparation().max_gap_hours,
+                )
+                for plate in plates
+            ]
+            if read:
+                known = np.isfinite(read)
+                total = np.where(known, read, 0.0).sum(axis=0)
+                with np.errstate(invalid="ignore"):
+                    out[i] = total / known.sum(axis=0)
+    return own, control
+
+
+def _center_effect(
+    trajectories: Trajectories,
+    growth: tuple[Floats, Floats],
+    members: npt.NDArray[np.bool_],
+    center: Floats,
+    rules: EffectRules,
+) -> str | None:
+    own, control = (_mean_known(values[members]) for values in growth)
+    null = _mean_known(trajectories.scaled_null[members])
+    return label_effect(trajectories.hours, center, null, confluence=own, control_confluence=control, rules=rules)
+
+
+def _mean_known(values: Floats) -> Floats:
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0))
+
+
+def _silhouettes(values: Floats, labels: Ints, window: int | None) -> Floats:
+    """Silhouette of each curve under DTW; not-a-number with one cluster, or where the matrix would be too large."""
+    sizes = np.bincount(labels)
+    if (sizes > 0).sum() < 2 or len(labels) > SILHOUETTE_AT_MOST:
+        return np.full(len(labels), np.nan)
+    matrix = dtw_matrix(values, window)
+    to_cluster = np.stack([matrix[:, labels == c].sum(axis=1) for c in range(len(sizes))], axis=1)
+    own = np.arange(len(labels)), labels
+    with np.errstate(invalid="ignore", divide="ignore"):
+        inside = to_cluster[own] / (sizes[labels] - 1)
+        outside = to_cluster / sizes
+        outside[own] = np.inf
+        outside[:, sizes == 0] = np.inf
+        nearest = outside.min(axis=1)
+        score = (nearest - inside) / np.maximum(nearest, inside)
+    return np.where(sizes[labels] == 1, 0.0, np.nan_to_num(score))
+
+
+def _center_rows(centers: Floats, hours: Floats, labels: Ints, effects: list[str | None]) -> pl.DataFrame:
+    sizes = np.bincount(labels[labels >= 0].astype(np.intp), minlength=len(centers))
+    parts = [
+        pl.DataFrame({"elapsed_hours": hours, "value": center})
+        .filter(pl.col("value").is_finite())
+        .select(
+            pl.lit(c, dtype=pl.Int32).alias("cluster"),
+            pl.lit(effects[c], dtype=pl.String).alias("effect"),
+            pl.lit(int(sizes[c]), dtype=pl.Int32).alias("n_conditions"),
+            "elapsed_hours",
+            "value",
+        )
+        for c, center in enumerate(centers)
+    ]
+    schema = {
+        "cluster": pl.Int32,
+        "effect": pl.String,
+        "n_conditions": pl.Int32,
+        "elapsed_hours": pl.Float64,
+        "value": pl.Float64,
+    }
+    return pl.concat(parts) if parts else pl.DataFrame(schema=schema)
