@@ -16,6 +16,7 @@ from phenoassets.plots import style
 from phenoassets.plots.style import Axes, Figure
 
 MAX_PANELS = 40
+MAX_LINES = 150  # members of a cluster that are drawn, evenly chosen
 
 
 def growth(curves: pl.DataFrame, *, title: str = "Growth", x_label: str) -> bytes:
@@ -39,7 +40,7 @@ def growth(curves: pl.DataFrame, *, title: str = "Growth", x_label: str) -> byte
     top = 100 * _most(curves, "confluence", "control_confluence")
     figure = _doses(curves, backdrop, "confluence", (0.0, min(max(top * 1.08, 1.0), 105.0)), scale=100.0)
     _outer_labels(figure, x_label, "confluence (%)")
-    note = "dashed: negative controls ± standard deviation over wells  ·  darker: higher dose"
+    note = "dashed: negative controls ± standard deviation over wells"
     _head_with_count(figure, title, note, curves)
     return style.to_png(figure)
 
@@ -62,7 +63,7 @@ def distances(curves: pl.DataFrame, *, title: str = "Distance to controls", x_la
     top = _most(curves, "distance", "high", "null_high")
     figure = _doses(curves, backdrop, "distance", (0.0, top * 1.04 or 1.0), band=("low", "high"))
     _outer_labels(figure, x_label, y_label)
-    note = "grey: distance of controls to each other  ·  band: bootstrap over wells  ·  darker: higher dose"
+    note = "grey: distance of controls to each other  ·  band: bootstrap over wells"
     _head_with_count(figure, title, note, curves)
     return style.to_png(figure)
 
@@ -78,6 +79,8 @@ def clusters(
 ) -> bytes:
     """Members of each cluster, coloured by their own effect, with the cluster's centre and its effect.
 
+    Of more than 150 members an even choice is drawn; their number stands in the panel's title.
+
     Parameters
     ----------
     curves
@@ -90,8 +93,8 @@ def clusters(
     for ax, cluster in zip(axes, named, strict=True):
         rows = curves.filter(pl.col("cluster") == cluster).sort("condition_id", "hours")
         members = rows.partition_by("condition_id", maintain_order=True)
-        strength = 0.85 if len(members) <= 12 else 0.5 if len(members) <= 60 else 0.22
-        for member in members:
+        strength = 0.85 if len(members) <= 12 else 0.5 if len(members) <= 60 else 0.25
+        for member in members[:: -(-len(members) // MAX_LINES)]:
             at, value = _columns(member, "hours", "value")
             ax.plot(at, value, color=style.effect_colour(member["effect"][0]), linewidth=0.9, alpha=strength)
         at, value = centres[cluster] if centres and cluster in centres else _mean_course(rows)
@@ -143,19 +146,24 @@ def _doses(
     n_columns = 5 if len(groups) > 12 else 4
     figure, axes = style.panels(len(groups), n_columns, 2.2, 1.75)
     several = curves["cell_line"].n_unique() > 1
+    most = 0
     for ax, (line, compound) in zip(axes, groups, strict=True):
         rows = curves.filter(pl.col("cell_line").eq_missing(line) & pl.col("compound").eq_missing(compound))
         backdrop(ax, rows)
         ordered = rows.sort("concentration", "condition_id", nulls_last=True)
         conditions = ordered.partition_by("condition_id", maintain_order=True)
-        entries = []
         for condition, colour in zip(conditions, style.dose_colours(len(conditions)), strict=True):
             _dose(ax, condition, column, colour, scale, band)
-            dose = style.dose_text(condition["concentration"][0], condition["concentration_unit"][0])
-            entries.append((dose or str(condition["condition_id"][0]).rpartition("@")[2], colour))
-        style.dress(ax, style.text(f"{line}: {compound}" if several else str(compound), 30), size=style.LABEL)
-        if len(entries) <= 8:
-            style.legend(ax, entries[::-1], loc="upper left", fontsize=style.TINY, labelspacing=0.15, borderaxespad=0)
+        most = max(most, len(conditions))
+        doses = style.dose_range(ordered["concentration"].to_list(), ordered["concentration_unit"].to_list())
+        ax.set_title(style.text(doses, 20), fontsize=style.TINY, color="#555555", loc="right")
+        name = f"{line}: {compound}" if several else str(compound)
+        style.dress(ax, style.text(name, 32 - len(doses)), size=style.LABEL)
+    if most > 1:
+        shades = style.dose_colours(most)
+        middle: list[tuple[str, style.Colour]] = [("", colour) for colour in shades[1:-1]]
+        entries = [("lowest dose", shades[0]), *middle, ("highest dose", shades[-1])]
+        style.legend(figure, entries, loc="outside lower left", ncols=most, columnspacing=0.4)
     style.align(axes, n_columns, _extent(curves), limits)
     return figure
 

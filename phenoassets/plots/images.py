@@ -43,6 +43,7 @@ def contact_sheet(
     column_labels: Sequence[str],
     *,
     title: str = "Images",
+    note: str = "",
     um_per_pixel: float | None = None,
 ) -> bytes:
     """Wells down, scans across, one grey scale for all.
@@ -68,7 +69,7 @@ def contact_sheet(
         first = next(((ax, i) for ax, i in zip(axes.flat, _flat(images), strict=True) if i is not None), None)
         if first is not None:
             _scale_bar(first[0], first[1].shape, um_per_pixel)
-    style.head(figure, style.text(title, 90), f"one grey scale, {_scale_text(limits)}")
+    style.head(figure, style.text(title, 90), _joined(note, f"one grey scale, {_scale_text(limits)}"))
     return style.to_png(figure)
 
 
@@ -79,6 +80,7 @@ def before_after(
     column_labels: Sequence[str],
     *,
     title: str = "Images before and after correction",
+    note: str = "",
 ) -> bytes:
     """Each well and scan twice, raw beside corrected; one grey scale for all raw and one for all corrected images.
 
@@ -100,7 +102,7 @@ def before_after(
             if column == 0:
                 _side_label(ax, row_labels[row])
     raw, corrected = map(_scale_text, scales)
-    style.head(figure, style.text(title, 90), f"grey scale: raw {raw}; corrected {corrected}")
+    style.head(figure, style.text(title, 90), _joined(note, f"grey scale: raw {raw}; corrected {corrected}"))
     return style.to_png(figure)
 
 
@@ -185,10 +187,11 @@ def strip(
             if column == 0:
                 _side_label(ax, row_labels[row])
     ax = figure.add_subplot(spec[len(images), :])
-    style.dress(ax, "", x_label, y_label)
     if curve is None or not curve.height:
+        style.bare(ax)
         style.no_data(ax, "no distances yet")
     else:
+        style.dress(ax, "", x_label, y_label)
         _strip_curve(ax, curve.sort("hours"), hours, effect, onset_hours)
     style.head(figure, style.text(title, 90), style.text(note, 150))
     return style.to_png(figure)
@@ -232,6 +235,10 @@ def _flat(images: Grid) -> list[Image | None]:
 def _grey_limits(images: Grid) -> tuple[float, float]:
     small = [thumbnail(image, 128).ravel() for image in _flat(images) if image is not None]
     return style.limits_of(np.concatenate(small) if small else np.zeros(0), 0.3, 99.7)
+
+
+def _joined(*notes: str) -> str:
+    return style.text("  ·  ".join(filter(None, notes)), 120)
 
 
 def _scale_text(limits: tuple[float, float]) -> str:

@@ -106,19 +106,9 @@ def _plate_keys(ax: Axes, wells: pl.DataFrame, compounds: list[str], key_columns
 
 
 def _key(position: int, compound: str, treated: pl.DataFrame) -> str:
-    doses = _dose_range(treated, compound)
+    rows = treated.filter(pl.col("compound") == compound)
+    doses = style.dose_range(rows["concentration"].to_list(), rows["concentration_unit"].to_list())
     return f"{position} {compound}" + (f", {doses}" if doses else "")
-
-
-def _dose_range(treated: pl.DataFrame, compound: str) -> str:
-    rows = treated.filter((pl.col("compound") == compound) & pl.col("concentration").is_not_null())
-    if not rows.height:
-        return ""
-    doses = rows["concentration"].to_list()
-    low, high = min(doses), max(doses)
-    unit = rows["concentration_unit"].drop_nulls()
-    dose = style.dose_text(high, unit[0] if unit.len() else None)
-    return dose if low == high else f"{style.number(low)}–{dose}"
 
 
 def quality(wells: pl.DataFrame, scans: pl.DataFrame, *, title: str = "Image quality", x_label: str) -> bytes:

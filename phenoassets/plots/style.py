@@ -145,6 +145,15 @@ def dose_text(concentration: float | None, unit: str | None) -> str:
     return "" if concentration is None else f"{number(concentration)} {unit or ''}".strip()
 
 
+def dose_range(concentrations: Sequence[float | None], units: Sequence[str | None]) -> str:
+    """Lowest to highest of several doses: 0.1–10 µM; empty where there is none."""
+    known = [c for c in concentrations if c is not None]
+    if not known:
+        return ""
+    top = dose_text(max(known), next((unit for unit in units if unit), None))
+    return top if min(known) == max(known) else f"{number(min(known))}–{top}"
+
+
 def effect_colour(effect: str | None) -> str:
     """Colour of an effect; white where nothing can be said."""
     return EFFECT_COLOURS.get(effect or "", UNKNOWN_COLOUR)

@@ -51,9 +51,9 @@ def conditions(store: TableStore, plate: str | None = None) -> pl.DataFrame:
     return frame.unique("condition_id", keep="first", maintain_order=True)
 
 
-def channel_of(wanted: Sequence[str], present: Sequence[str]) -> str | None:
-    """The first wanted channel that is present, else the first that is."""
-    return next((name for name in wanted if name in present), min(present, default=None))
+def channel_of(wanted: Sequence[str], present: Sequence[str]) -> str:
+    """The first wanted channel that is present, else the first that is; empty where there is none."""
+    return next((name for name in wanted if name in present), min(present, default=""))
 
 
 def evenly(values: Sequence[str], n: int) -> list[str]:

@@ -15,6 +15,7 @@ from phenoassets.layers.pictures import fetch
 from phenoassets.layers.pictures.safely import never_failing
 from phenoassets.plots import images as plots
 from phenoassets.plots.answers import condition_text
+from phenoassets.plots.style import number
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
 
@@ -31,7 +32,7 @@ def raw_thumbnails(screen: Screen, store: TableStore, plate: str) -> bytes | Non
     if not raw.height:
         return None
     wells, labels = _wells_to_show(store, plate, raw, 4)
-    scans, headings = _scans_to_show(store, plate, raw, 3)
+    scans, headings, label = _scans_to_show(store, plate, raw, 3)
     find = _raw_finder(screen, raw)
     um_per_pixel = store.read("plates", plate=plate, columns=["um_per_pixel"])["um_per_pixel"].to_list()
     return plots.contact_sheet(
@@ -39,6 +40,7 @@ def raw_thumbnails(screen: Screen, store: TableStore, plate: str) -> bytes | Non
         labels,
         headings,
         title=f"Raw images of {plate}",
+        note=label,
         um_per_pixel=next(iter(um_per_pixel), None),
     )
 
@@ -52,7 +54,7 @@ def corrected_thumbnails(screen: Screen, store: TableStore, plate: str) -> bytes
     if not raw.height:
         return None
     wells, labels = _wells_to_show(store, plate, raw, 3)
-    scans, headings = _scans_to_show(store, plate, raw, 2)
+    scans, headings, label = _scans_to_show(store, plate, raw, 2)
     before, after = _raw_finder(screen, raw), _corrected_finder(screen, store, plate, corrected)
     return plots.before_after(
         [[before(well, scan) for scan in scans] for well in wells],
@@ -60,6 +62,7 @@ def corrected_thumbnails(screen: Screen, store: TableStore, plate: str) -> bytes
         labels,
         headings,
         title=f"Correction of {plate} by {screen.settings.correction.recipe}",
+        note=label,
     )
 
 
@@ -155,13 +158,13 @@ def _wells_to_show(store: TableStore, plate: str, images: pl.DataFrame, n: int) 
     return chosen, [labels.get(well, well) for well in chosen]
 
 
-def _scans_to_show(store: TableStore, plate: str, images: pl.DataFrame, n: int) -> tuple[list[str], list[str]]:
-    """Scans spread evenly over those with images, with their hours."""
+def _scans_to_show(store: TableStore, plate: str, images: pl.DataFrame, n: int) -> tuple[list[str], list[str], str]:
+    """Scans spread evenly over those with images, their hours, and what these are counted from."""
     when = fetch.times(store, [plate])
     timed = when.frame.join(images, on="scan", how="semi").sort("hours")
     hours = dict(timed.select("scan", "hours").iter_rows())
     scans = fetch.evenly(timed["scan"].to_list(), n)
-    return scans, [f"{hours[scan]:.3g} {when.label.replace('hours', 'h')}" for scan in scans]
+    return scans, [f"{number(hours[scan])} h" for scan in scans], when.label
 
 
 def _raw_finder(screen: Screen, raw: pl.DataFrame) -> _Find:
