@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,7 @@ import pytest
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
 from phenoassets.errors import ProfileError
-from phenoassets.phenotypes import cluster_scores, map_phenotypes
+from phenoassets.phenotypes import _nearest, cluster_scores, map_phenotypes
 from phenoassets.profiles import vectors
 from phenoassets.schemas import TABLES
 
@@ -212,3 +213,24 @@ def test_the_module_is_light_until_it_is_used():
     code = "import sys, phenoassets.phenotypes; print([m for m in ('umap', 'hdbscan', 'numba') if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+def test_the_neighbourhoods_are_those_that_umap_finds_itself():
+    x = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        own = UMAP(n_neighbors=15, random_state=1, n_jobs=1).fit(x).graph_.toarray()
+        ours = UMAP(n_neighbors=15, random_state=1, n_jobs=1, precomputed_knn=_nearest(x, 15)).fit(x).graph_.toarray()
+    np.testing.assert_allclose(ours, own, rtol=1e-4, atol=1e-5)
+
+
+def test_neighbours_begin_with_the_row_itself_even_among_equals():
+    x = np.array([[0.0], [0.0], [0.0], [5.0], [1.0]])
+    index, distance = _nearest(x, 4)
+    assert index[:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert [sorted(row) for row in index.tolist()[:3]] == [[0, 1, 2, 4]] * 3
+    assert index[3].tolist()[:2] == [3, 4]
+    np.testing.assert_allclose(distance[3][:2], [0, 4])
