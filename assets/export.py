@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.common import asset_key, report, table_asset
 from phenoassets.layers import export, pictures
+from resources.reporter import Reporter
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 
@@ -33,12 +34,12 @@ def plate_maps(
 
 @table_asset("raw_images", group=GROUP, deps=[asset_key("plates")])
 def raw_images(
-    context: dg.AssetExecutionContext, screen: ScreenResource, tables: TableStoreResource
+    context: dg.AssetExecutionContext, screen: ScreenResource, tables: TableStoreResource, reporter: Reporter
 ) -> dg.MaterializeResult:
     """Catalogue of this plate's image files where they are, with digests; pixels are never copied."""
     plate = context.partition_key
     with tables.writing(plate, context.log.info) as store:
-        written = export.catalogue_images(screen.load(), store, plate(context))
+        written = export.catalogue_images(screen.load(), store, plate, reporter.progress(context))
         return report(store, written, plate=plate)
 
 

@@ -35,7 +35,6 @@ def model_assets(model: str) -> list[dg.AssetsDefinition]:
                 plate,
                 model,
                 device=device.resolve(),
-                precision=device.precision,
                 batch_size=device.images_per_batch,
                 progress=reporter.progress(context),
             )

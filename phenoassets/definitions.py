@@ -18,6 +18,7 @@ from resources.compute_device import ComputeDevice
 from resources.reporter import Reporter
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
+from sensors.refresh import refresh_sensor
 
 DEFAULT_HOME = "data"
 
@@ -55,6 +56,7 @@ def build_definitions(
     }
     return dg.Definitions(
         assets=[*plate_assets(settings), *screen_assets(settings)],
+        sensors=[refresh_sensor],
         resources=resources,
         executor=dg.in_process_executor,
     )

@@ -4,7 +4,6 @@ In go the definitions of a home and what to make; out comes what failed, one lin
 process, with the same locks and pools as those of the UI. Which plates there are is decided by the caller.
 """
 
-import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -112,10 +111,13 @@ def _execute(
     what: str,
     partition: str | None = None,
 ) -> list[str]:
-    with _quiet():
-        result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            instance=instance, partition_key=partition, asset_selection=list(keys), raise_on_error=False
-        )
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        partition_key=partition,
+        asset_selection=list(keys),
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # errors are told in our words
+    )
     failures = [
         f"{what}, {event.step_key}: {_words(event.step_failure_data.error)}"
         for event in result.all_events
@@ -138,14 +140,3 @@ def _words(error) -> str:
 
 def _all_errors(cls: type) -> list[type]:
     return [cls, *(c for sub in cls.__subclasses__() for c in _all_errors(sub))]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Dagster's events in its own storage; the terminal shows progress and errors."""
-    logger = logging.getLogger("dagster")
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before

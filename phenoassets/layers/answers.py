@@ -24,13 +24,16 @@ from phenoassets.treatments import score_treatments
 def sphere(screen: Screen, store: TableStore, name: str) -> Written:
     """Whiten the endpoint profiles of each plate against its own negative controls."""
     settings = screen.settings.sphering
-    made, left_out = [], {}
-    for plate, (frame, plate_map) in _endpoints(screen, store, name, left_out := {}).items():
+    made: list[pl.DataFrame] = []
+    left_out: dict[str, str] = {}
+    for plate, (frame, plate_map) in _endpoints(screen, store, name, left_out).items():
         try:
             made.append(sphere_plate(frame, plate_map, regularization=settings.regularization))
         except ProfileError as error:
             left_out[plate] = str(error)
-    frame = pl.concat(made) if made else _none(name, left_out)
+    if not made:
+        raise _nothing(name, left_out)
+    frame = pl.concat(made)
     store.write("sphered_profiles", frame, model=name)
     notes = {"plates": len(made), **{f"left out: {plate}": why for plate, why in left_out.items()}}
     return Written("sphered_profiles", frame.height, frame.height, version_of(frame), notes)
@@ -39,9 +42,10 @@ def sphere(screen: Screen, store: TableStore, name: str) -> Written:
 def rank_treatments(screen: Screen, store: TableStore, name: str) -> Written:
     """Rank conditions by the distance of their endpoint profiles to the controls, each control held out of its own."""
     settings = screen.settings
-    found = _endpoints(screen, store, name, left_out := {})
+    left_out: dict[str, str] = {}
+    found = _endpoints(screen, store, name, left_out)
     if not found:
-        _none(name, left_out)
+        raise _nothing(name, left_out)
     frame = score_treatments(
         pl.concat([profiles for profiles, _ in found.values()]),
         pl.concat([plate_map for _, plate_map in found.values()]),
@@ -115,6 +119,6 @@ def _endpoints(
     return found
 
 
-def _none(name: str, left_out: dict[str, str]) -> pl.DataFrame:
+def _nothing(name: str, left_out: dict[str, str]) -> ProfileError:
     reasons = "; ".join(left_out.values()) or "no plate has profiles yet"
-    raise ProfileError(f"no plate can be used for the answers of {name}: {reasons}")
+    return ProfileError(f"no plate can be used for the answers of {name}: {reasons}")

@@ -74,9 +74,9 @@ def correction_recipe(screen: Screen, calibration: str) -> str:
 
 
 def embedding_recipe(screen: Screen, model_digest: str, calibration: str) -> str:
-    """Digest of what makes an embedding: weights and transform, precision, correction and calibration."""
-    precision = screen.settings.embedding.precision
-    return digest_of("embedding", SCHEMA_VERSION, model_digest, precision, correction_recipe(screen, calibration))
+    """Digest of what makes an embedding: weights and transform, type, correction and calibration."""
+    stored = screen.settings.embedding.stored
+    return digest_of("embedding", SCHEMA_VERSION, model_digest, stored, correction_recipe(screen, calibration))
 
 
 def profile_recipe(screen: Screen, embedding: str) -> str:

@@ -103,7 +103,7 @@ def find_plate_map(screen: Screen, plate: str) -> Path:
         If there is none, or more than one.
     """
     folder = plate_folder(screen, plate)
-    named = screen.plate_row(plate)["plate_map"]
+    named: str | None = screen.plate_row(plate)["plate_map"]
     if named is not None:
         root = screen.exports.resolve()
         for candidate in (folder / named, screen.exports / named):

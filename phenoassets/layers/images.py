@@ -132,10 +132,14 @@ def _calibrate_channel(
     size = chosen.group_by("height", "width").len().sort("len", "height", "width", descending=True).head(1)
     chosen = chosen.join(size, on=["height", "width"], how="semi", maintain_order="left")
     rows = chosen.to_dicts()
-    read, failed = [], []
+    read: list[dict[str, Any]] = []
+    failed: list[ImageError] = []
     with ThreadPoolExecutor() as pool:
         for done, result in enumerate(pool.map(_measured(screen), rows), start=1):
-            (failed if isinstance(result, ImageError) else read).append(result)
+            if isinstance(result, ImageError):
+                failed.append(result)
+            else:
+                read.append(result)
             progress(done, len(rows))
     if not read:
         raise ProfileError(

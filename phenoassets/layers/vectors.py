@@ -7,7 +7,7 @@ that follow are made anew from all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 from numpy.typing import NDArray
@@ -45,16 +45,16 @@ def embed(
     name: str,
     *,
     device: str = "cpu",
-    precision: str = "float32",
     batch_size: Callable[[Model], int] = lambda _: 64,
     progress: Progress = no_progress,
 ) -> Written:
     """Embed each corrected and kept image that has no vector of this model yet."""
-    model = load_model(name, root=screen.home.models, device=device, precision=precision)  # type: ignore[arg-type]
+    precision = screen.settings.embedding.precision
+    model = load_model(name, root=screen.home.models, device=device, precision=precision)
     recipe = embedding_recipe(screen, model.digest, calibration_of(store, plate))
     table = GrowingTable(store, "embeddings", plate, recipe, model=name)
     new = _kept(screen, store, plate).filter(~pl.col("image_id").is_in(table.done()))
-    dtype = screen.settings.embedding.precision
+    dtype = screen.settings.embedding.stored
     failed: list[str] = []
     done = 0
     if new.height:
@@ -143,7 +143,7 @@ def current_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> 
 
 def model_digest(screen: Screen, name: str) -> str:
     """Digest of a model's card, without loading its weights."""
-    return load_card(name, root=screen.home.models).digest
+    return load_card(name, root=screen.home.models).digest(screen.settings.embedding.precision)
 
 
 def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -> pl.DataFrame:
@@ -176,7 +176,7 @@ def _embed_part(
     model: Model,
     table: GrowingTable,
     batch_size: int,
-    dtype: str,
+    dtype: Literal["float32", "float16"],
     progress: Callable[[int], None],
 ) -> list[str]:
     rows = part.to_dicts()
@@ -190,7 +190,7 @@ def _embed_part(
         kept.extend(items)
         vectors.append(found)
 
-    result = embed_images(rows, read, model, write, batch_size=batch_size, dtype=dtype, progress=progress)  # type: ignore[arg-type]
+    result = embed_images(rows, read, model, write, batch_size=batch_size, dtype=dtype, progress=progress)
     if kept:
         names = [n for n in TABLES["embeddings"].names if n not in ("model", "embedding")]
         frame = pl.DataFrame([{n: row[n] for n in names} for row in kept], schema_overrides={"field": pl.Int32})

@@ -1,0 +1,110 @@
+"""The end and the new name of a plate: what would be done, step by step, and the doing.
+
+In go a home and a plate; out come steps, each a line for a person and an act. Raw files are never touched. What Dagster
+and the sensors know of the plate is theirs to forget.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from phenoassets.errors import SettingsError
+from phenoassets.home import Home, check_plate_name
+from phenoassets.layers.export import image_ids
+from phenoassets.schemas import TABLES, Table
+from phenoassets.tables import TableStore, part_name, recipe_of
+
+Step = tuple[str, Callable[[], None]]
+
+
+def removal_steps(store: TableStore, plate: str) -> list[Step]:
+    """Steps that delete every table row and pixel of `plate` from the home.
+
+    Raises
+    ------
+    SettingsError
+        If the home has nothing of that plate.
+    """
+    found = plate_folders(store.home, plate)
+    if not found:
+        raise SettingsError(f"plate {plate} has nothing in {store.home.root}; phenoassets status lists the plates")
+    return [(f"delete {store.home.relative(f)} ({_size(f)})", partial(_delete, f)) for f in found]
+
+
+def renaming_steps(store: TableStore, plate: str, name: str, exports: Path) -> list[Step]:
+    """Steps that make the tables and pixels of `plate` those of `name`.
+
+    Raises
+    ------
+    SettingsError
+        If `name` is taken or no name, or the folder among the exports is not called so yet.
+    """
+    check_plate_name(name)
+    home = store.home
+    if not plate_folders(home, plate):
+        raise SettingsError(f"plate {plate} has nothing in {home.root}; phenoassets status lists the plates")
+    if plate_folders(home, name):
+        raise SettingsError(f"plate {name} is already there in {home.root}; remove it or choose another name")
+    if not (exports / name).is_dir() or (exports / plate).exists():
+        raise SettingsError(f"rename the folder {exports / plate} to {name} first; the tables follow it")
+    steps: list[Step] = [
+        (f"rewrite {home.relative(part)} for {name}", partial(_rewrite, store, table, part, plate, name))
+        for table in TABLES.values()
+        if table.grain == "plate"
+        for part in store.parts(table.name, plate=plate)
+    ]
+    moves = [(home.zarr(plate), home.zarr(name))] if home.zarr(plate).is_dir() else []
+    moves += [(f, home.illumination(name) / f.name) for f in sorted(home.illumination(plate).glob("*.npy"))]
+    steps += [(f"move {home.relative(a)} to {home.relative(b)}", partial(_move, a, b)) for a, b in moves]
+    return steps + removal_steps(store, plate)
+
+
+def plate_folders(home: Home, plate: str) -> list[Path]:
+    """Every folder and file of the home that is this plate's alone."""
+    check_plate_name(plate)
+    found = []
+    for table in TABLES.values():
+        root = home.table(table.name)
+        folders = sorted(root.glob("model=*")) if table.per_model else [root]
+        found += [folder / f"plate={plate}" for folder in folders if (folder / f"plate={plate}").is_dir()]
+    return found + [path for path in (home.zarr(plate),) if path.exists()]
+
+
+def _rewrite(store: TableStore, table: Table, part: Path, plate: str, name: str) -> None:
+    frame = pl.read_parquet(part, hive_partitioning=False).with_columns(pl.lit(name).alias("plate"))
+    if {"image_id", "well", "field", "channel", "scan"} <= set(frame.columns):
+        frame = frame.with_columns(image_ids(frame))
+    folder = "plate=" if table.name == "illumination" else ""  # its path lies in the home, the others' in the exports
+    for column, old, new in (
+        ("path", f"{folder}{plate}/", f"{folder}{name}/"),
+        ("zarr", f"corrected_images/{plate}.zarr", f"corrected_images/{name}.zarr"),
+    ):
+        if column in frame.columns:
+            frame = frame.with_columns(pl.col(column).str.replace(old, new, literal=True))
+    if table.name == "rejected_files":
+        frame = frame.with_columns(pl.lit(None, pl.String).alias("image_id"))
+    recipe = recipe_of(part)
+    model = part.parent.parent.name.removeprefix("model=") if table.per_model else None
+    grown = "image_id" in frame.columns and table.name != "rejected_files"
+    target = part_name(recipe, frame["image_id"]) if grown else part.name
+    store.write_file(table.name, frame, store.folder(table.name, model, name) / target, recipe=recipe)
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source.rename(target)
+
+
+def _delete(folder: Path) -> None:
+    if folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def _size(folder: Path) -> str:
+    total = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    return f"{total / 1e6:,.1f} MB"

@@ -1,0 +1,118 @@
+"""How each plate stands: what is new, stale, missing or rejected, and the disk that each layer uses.
+
+In go a screen and its store; out come plain rows. Whether runs failed is known to the platform alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from phenoassets.errors import PhenoassetsError
+from phenoassets.home import Home
+from phenoassets.layers.common import calibration_of, correction_recipe, embedding_recipe
+from phenoassets.layers.export import list_plate
+from phenoassets.layers.vectors import model_digest
+from phenoassets.schemas import TABLES
+from phenoassets.screen import Screen
+from phenoassets.tables import TableStore
+
+
+@dataclass
+class PlateState:
+    """How one plate stands.
+
+    Parameters
+    ----------
+    plate
+        The plate.
+    images
+        Images catalogued.
+    new
+        Files among the exports that are not catalogued yet.
+    rejected
+        Files that cannot be used.
+    stale
+        Layers whose recipe is no longer in force.
+    missing
+        Layers that were never made.
+    problem
+        Why the export cannot be read, where it cannot.
+    """
+
+    plate: str
+    images: int = 0
+    new: int = 0
+    rejected: int = 0
+    stale: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+def known_plates(screen: Screen, store: TableStore) -> list[str]:
+    """Plates that have a folder among the exports, a row in plates.csv or a table."""
+    folder = screen.exports
+    landed = [p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != "."] if folder.is_dir() else []
+    return sorted({*landed, *screen.plates["plate"], *store.plates("plates"), *store.plates("raw_images")})
+
+
+def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
+    """Look at one plate's export and tables; no image is opened."""
+    state = PlateState(plate)
+    known = store.read("raw_images", plate=plate, columns=["path", "bytes"])
+    rejected = store.read("rejected_files", plate=plate, columns=["path"])
+    state.images, state.rejected = known.height, rejected.height
+    try:
+        listed = list_plate(screen, plate).images
+        root = screen.exports
+        paths = {Path(path).relative_to(root).as_posix() for path in listed["path"]}
+        state.new = len(paths - set(known["path"]) - set(rejected["path"]))
+    except PhenoassetsError as error:
+        state.problem = str(error)
+    state.missing = [layer for layer, parts in _layers(screen, store, plate) if not parts]
+    state.stale = list(_stale(screen, store, plate))
+    return state
+
+
+def disk_use(home: Home, plate: str | None = None) -> dict[str, int]:
+    """Bytes that each layer uses, of one plate or of all."""
+    found: dict[str, int] = {}
+    for table in (*TABLES, "illumination"):
+        folder = home.table(table)
+        files = (p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else iter(())
+        marks = (f"plate={plate}", f"{plate}.zarr") if plate else ()
+        found[table] = sum(p.stat().st_size for p in files if not marks or any(m in p.parts for m in marks))
+    return {table: size for table, size in found.items() if size}
+
+
+def free_bytes(home: Home) -> int:
+    """Free space where the home lies."""
+    return shutil.disk_usage(home.root).free
+
+
+def _layers(screen: Screen, store: TableStore, plate: str) -> Iterator[tuple[str, list[Path]]]:
+    for table in TABLES.values():
+        if table.grain != "plate" or table.name == "rejected_files":
+            continue
+        for model in screen.settings.models if table.per_model else (None,):
+            name = f"{table.name}/{model}" if model else table.name
+            yield name, store.parts(table.name, model, plate)
+
+
+def _stale(screen: Screen, store: TableStore, plate: str) -> Iterator[str]:
+    try:
+        calibration = calibration_of(store, plate)
+    except PhenoassetsError:
+        return
+    wanted: dict[tuple[str, str | None], str] = {("corrected_images", None): correction_recipe(screen, calibration)}
+    for model in screen.settings.models:
+        try:
+            wanted["embeddings", model] = embedding_recipe(screen, model_digest(screen, model), calibration)
+        except PhenoassetsError:
+            continue
+    for (table, name), recipe in wanted.items():
+        found = store.recipes(table, name).get(plate, set())
+        if found and found != {recipe}:
+            yield f"{table}/{name}" if name else table
