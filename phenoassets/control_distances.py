@@ -201,14 +201,18 @@ class _BrayCurtis:
         self.wells = np.where(member[..., None], profiles[members], 0.0)
 
     @staticmethod
-    def _distance(u: Floats, v: Floats) -> Floats:
-        return np.asarray(np.abs(u - v).sum(axis=-1) / np.abs(u + v).sum(axis=-1))
+    def _distance(weights: Floats, wells: Floats, reference: Floats) -> Floats:
+        from phenoassets.distance_kernels import braycurtis_of_means
+
+        out = np.empty(len(weights))
+        braycurtis_of_means(weights, wells, reference, out)
+        return out
 
     def to_controls(self, weights: Floats, control_weights: Floats) -> Floats:
         """Distances (c, b) of weighted condition means (c, b, m) to weighted control means (b, k)."""
         reference = control_weights @ self.reference
-        return np.stack([self._distance(w @ x, reference) for w, x in zip(weights, self.wells, strict=True)])
+        return np.stack([self._distance(w, x, reference) for w, x in zip(weights, self.wells, strict=True)])
 
     def among_controls(self, left: Floats, right: Floats) -> Floats:
         """Distances (b,) between weighted control means, (b, k) each."""
-        return self._distance(left @ self.reference, right @ self.reference)
+        return self._distance(left, self.reference, right @ self.reference)

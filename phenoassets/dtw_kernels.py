@@ -1,32 +1,21 @@
 """Compiled kernels of dynamic time warping: two curves in, a squared distance or a warping path's sums out.
 
-Plain loops for numba, without checks; `phenoassets.dtw` is the door. Importing this module imports numba, so it is
-imported where it is needed. The kernels release the interpreter lock and leave threads to their caller.
+Plain loops without checks; `phenoassets.dtw` is the door. The kernels release the interpreter lock and leave threads
+to their caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 import numpy.typing as npt
 
-F = TypeVar("F", bound=Callable[..., Any])
+from phenoassets.compiled import compiled
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 
-def _compiled(function: F) -> F:
-    """Compile `function`, keeping the result on disk where a place for it can be written."""
-    try:
-        return cast(F, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # numba finds no folder it may write to: neither beside this file nor in the user's cache
-        return cast(F, numba.njit(nogil=True)(function))
-
-
-@_compiled
+@compiled
 def squared_dtw(
     a: Floats, na: int, b: Floats, nb: int, radius: int, bound: float, before: Floats, now: Floats
 ) -> float:
@@ -57,7 +46,7 @@ def squared_dtw(
     return before[nb]  # type: ignore[no-any-return]  # numba wants no wrapper
 
 
-@_compiled
+@compiled
 def squared_dtw_to_all(rows: Floats, lengths: Ints, b: Floats, nb: int, radius: int, out: Floats) -> None:
     """Squared DTW of every row to ``b[:nb]``, into `out` (n,)."""
     before, now = np.empty(b.size + 2), np.empty(b.size + 2)
@@ -66,7 +55,7 @@ def squared_dtw_to_all(rows: Floats, lengths: Ints, b: Floats, nb: int, radius: 
         out[r] = squared_dtw(rows[r], lengths[r], b, nb, reach, np.inf, before, now)
 
 
-@_compiled
+@compiled
 def assign(
     rows: Floats, lengths: Ints, centers: Floats, center_lengths: Ints, radius: int, labels: Ints, best: Floats
 ) -> None:
@@ -98,7 +87,7 @@ def assign(
         best[r] = bound
 
 
-@_compiled
+@compiled
 def barycenter_sums(
     rows: Floats, lengths: Ints, members: Ints, center: Floats, length: int, radius: int, sums: Floats, counts: Floats
 ) -> float:

@@ -49,7 +49,8 @@ def distance_to_control(
     has no well gives no row.
 
     ``sphered`` features are whitened by the noise between control wells of one cell line: each control well's
-    departure from the mean of the controls at the same scan, pooled over all scans of the plate. Pooling departures,
+    departure from the mean of the controls at the same scan, pooled over the plate's scans (evenly thinned to about 512
+    departures). Pooling departures,
     not profiles, keeps the course of growth, along which arrested wells differ. Profiles are divided beforehand by
     the root mean square departure, so that `regularization` means the same for every model. Where no scan has two
     control wells that differ there is no noise to sphere by, and sphered rows are left out with a warning.
@@ -91,12 +92,11 @@ def distance_to_control(
     _check_names(metrics, features)
     plate, model = _only(profiles, "plate"), _only(profiles, "model")
     profiles = _one_channel(profiles, channel, plate)
-    layout = _layout(profiles, plate_map, plate)
     times = _scan_times(profiles, scans, plate)
     vectors = profiles["profile"].to_numpy()  # (n, d)
-    rows = _rows_on_grid(profiles, layout.wells, times, tolerance_hours)  # (w, s)
     frames = []
-    for group in layout.groups:
+    for group in _groups(profiles, plate_map, plate):
+        rows = _rows_on_grid(profiles, group.wells, times, tolerance_hours)  # (w, s)
         for space in features:
             transform = _as_float64 if space == "raw" else _sphering(vectors, rows[group.controls], regularization)
             if transform is None:
@@ -170,21 +170,17 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     )
 
 
+_NOISE_PROFILES = 512
 _TREATED = ("treatment", "positive_control")
 
 
 @dataclass(frozen=True)
 class _Group:
-    """The wells of one cell line: positions in the layout's list of wells."""
+    """The wells of one cell line; controls and conditions are positions in `wells`."""
 
+    wells: list[str]
     controls: list[int]
     conditions: dict[str, list[int]]
-
-
-@dataclass(frozen=True)
-class _Layout:
-    wells: list[str]
-    groups: list[_Group]
 
 
 def _check_names(metrics: Sequence[str], features: Sequence[str]) -> None:
@@ -213,17 +209,18 @@ def _one_channel(profiles: pl.DataFrame, channel: str | None, plate: str) -> pl.
     return profiles.filter(pl.col("channel") == channel)
 
 
-def _layout(profiles: pl.DataFrame, plate_map: pl.DataFrame, plate: str) -> _Layout:
+def _groups(profiles: pl.DataFrame, plate_map: pl.DataFrame, plate: str) -> list[_Group]:
     mapped = plate_map.join(profiles.select("well").unique(), on="well").sort("well")
-    mapped = mapped.filter((pl.col("role") == "negative_control") | pl.col("role").is_in(_TREATED))
-    wells = mapped["well"].to_list()
     groups: dict[str, _Group] = {}
-    for i, (role, condition, line) in enumerate(mapped.select("role", "condition_id", "cell_line").iter_rows()):
-        group = groups.setdefault(line, _Group([], {}))
+    for well, role, condition, line in mapped.select("well", "role", "condition_id", "cell_line").iter_rows():
+        group = groups.setdefault(line, _Group([], [], {}))
         if role == "negative_control":
-            group.controls.append(i)
-        elif condition is not None:
-            group.conditions.setdefault(condition, []).append(i)
+            group.controls.append(len(group.wells))
+        elif role in _TREATED and condition is not None:
+            group.conditions.setdefault(condition, []).append(len(group.wells))
+        else:
+            continue
+        group.wells.append(well)
     if not any(group.controls for group in groups.values()):
         raise ProfileError(
             f"plate {plate} has no negative control well with a profile, so there is nothing to measure distances to; "
@@ -237,8 +234,7 @@ def _layout(profiles: pl.DataFrame, plate_map: pl.DataFrame, plate: str) -> _Lay
                 line,
                 len(group.conditions),
             )
-    kept = [group for _, group in sorted(groups.items()) if group.controls and group.conditions]
-    return _Layout(wells, kept)
+    return [group for _, group in sorted(groups.items()) if group.controls and group.conditions]
 
 
 def _scan_times(profiles: pl.DataFrame, scans: pl.DataFrame, plate: str) -> pl.DataFrame:
@@ -290,7 +286,8 @@ def _sphering(
 ) -> Callable[[npt.NDArray[np.floating]], Floats] | None:
     """A transform fitted on the departures of control wells from their mean at the same scan; None without noise."""
     departures = []
-    for rows in control_rows.T:  # one scan
+    every = max(1, -(-control_rows.size // _NOISE_PROFILES))  # scans beside each other say nearly the same
+    for rows in control_rows.T[::every]:  # one scan
         here = vectors[np.unique(rows[rows >= 0])].astype(np.float64)
         if len(here) >= 2:
             departures.append(here - here.mean(axis=0))
