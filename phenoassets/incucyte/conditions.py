@@ -17,7 +17,7 @@ from phenoassets.errors import PlateMapError
 UNSPECIFIED: Final = "unspecified"
 DEFAULT_NEGATIVE: Final = (
     r"(?i)^(dmso|pbs|hbss|vehicle|untreated|non-?treated|no treatment|mock|control|ctrl|negative control|"
-    r"neg(ative)?[ _.-]?ctrl|medium|media|solvent|saline)(?![a-z])"
+    r"neg(ative)?[ _.-]*ctrl|medium|media|solvent|saline)(?![a-z])"
 )
 NEVER: Final = "(?!)"
 

@@ -45,7 +45,7 @@ _UNUSED: Final = frozenset({
     "replicate", "replicates", "fill_to_total_volume_of_nl", "filling_buffer", "transfer_volume_nl",
     "source_conc_diluted_mm", "source_conc_mm", "source_drug_name", "source_concentration", "cas", "cas_number",
     "batch", "note", "notes", "comment", "comments", "color", "colour",
-    "condition_id", "concentration_um", "items",
+    "condition_id", "items",
 })  # fmt: skip
 _MEANING: Final = {name: meaning for meaning, names in _COLUMNS.items() for name in names}
 _UNIT_SUFFIXES: Final = {
@@ -120,9 +120,10 @@ def _header(path: Path, row: list[str]) -> _Header:
     cells: dict[str, int] = {}
     columns: dict[tuple[str, str], tuple[int, str | None]] = {}
     unknown = []
-    for index, name in enumerate(row):
-        normal = _normal(name)
-        if not normal or normal in _UNUSED:
+    normals = [_normal(name) for name in row]
+    for index, (name, normal) in enumerate(zip(row, normals, strict=True)):
+        # Our own tables have the dose twice, as given and in µM.
+        if not normal or normal in _UNUSED or (normal == "concentration_um" and "concentration" in normals):
             continue
         meaning, group, unit = _meaning(normal)
         if meaning is None:

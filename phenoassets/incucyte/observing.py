@@ -164,15 +164,18 @@ def look(
     budget_seconds: float = float("inf"),
     outcomes: Mapping[str, Outcome] | None = None,
     vessels: Mapping[str, str] | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Look:
     """Observe the landing folder, plan, and note in the ledger what has settled: what a sensor's tick does.
+
+    See `observe` and `settled.plan` for the parameters.
 
     Raises
     ------
     ExportError
         If the landing folder is missing or cannot be read.
     """
-    sweep = observe(exports, ledger, budget_seconds, now, resume=state.resume, vessels=vessels)
+    sweep = observe(exports, ledger, budget_seconds, now, resume=state.resume, vessels=vessels, clock=clock)
     result = plan(sweep.observations, state, now, settings, outcomes, sweep.resume)
     for plate, fingerprint in result.settled.items():
         ledger.settle(plate, fingerprint)
