@@ -18,7 +18,7 @@ from phenoassets.errors import ExportError, ImageError
 from phenoassets.incucyte.archive import ScanFolder, find_archive, parse_archive_name, scan_folders, scan_of_folder
 from phenoassets.incucyte.names import DEFAULT_CHANNEL, ImageName, channel_in, parse_elapsed, parse_image_name
 from phenoassets.incucyte.plate_maps import PLATE_MAP_SUFFIXES
-from phenoassets.incucyte.walking import Folder, is_image_file, list_folder, walk
+from phenoassets.incucyte.walking import Folder, is_image_file, is_text, list_folder, walk
 
 IMAGES_SCHEMA: Final = {
     "path": pl.String(),
@@ -166,7 +166,7 @@ def list_folders(folders: Iterable[Folder], root: Path) -> Listing:
                 parsed = parse_image_name(name)
                 if parsed is None and scan is not None:
                     parsed = parse_archive_name(name, scan.scanned_at)
-                if parsed is None or not _is_text(str(path)):
+                if parsed is None or not is_text(str(path)):
                     rejected.append(
                         (_text(path), "not_an_image_name", f"{_text(name)} is no name that an Incucyte gives")
                     )
@@ -201,11 +201,6 @@ def _row(path: Path, name: ImageName, channel: str | None, elapsed: dt.timedelta
         name.scanned_at,
         size,
     )
-
-
-def _is_text(text: str) -> bool:
-    """Whether `text` is valid Unicode; names in other encodings come with surrogates."""
-    return not any("\ud800" <= mark <= "\udfff" for mark in text)
 
 
 def _text(path: Path | str) -> str:

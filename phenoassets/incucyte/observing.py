@@ -20,7 +20,7 @@ import polars as pl
 
 from phenoassets.incucyte.landing import Source, find_plates
 from phenoassets.incucyte.settled import Observation, Outcome, Plan, WatchSettings, WatchState, plan
-from phenoassets.incucyte.walking import Folder
+from phenoassets.incucyte.walking import Folder, is_text
 from phenoassets.tables import atomic_path
 
 _SCHEMA: Final = {"path": pl.String(), "bytes": pl.Int64(), "changed_ns": pl.Int64()}
@@ -304,11 +304,7 @@ def _files(folders: list[Folder]) -> list[tuple[str, str]]:
     for folder in folders:
         below = f"{folder.relative}/" if folder.relative else ""
         found += [(f"{folder.path}/{name}", below + name) for name in folder.names]
-    return [(place, path) for place, path in found if path.isascii() or _is_text(path)]
-
-
-def _is_text(path: str) -> bool:
-    return not any("\ud800" <= mark <= "\udfff" for mark in path)
+    return [(place, path) for place, path in found if is_text(path)]
 
 
 def _measure(place: str) -> _Measure | None:

@@ -40,6 +40,11 @@ def is_image_file(name: str) -> bool:
     return name.endswith(_FAST_SUFFIXES) or name.lower().endswith(IMAGE_SUFFIXES)
 
 
+def is_text(path: str) -> bool:
+    """Whether `path` is valid Unicode; names in other encodings come with surrogates, which no table holds."""
+    return path.isascii() or not any("\ud800" <= mark <= "\udfff" for mark in path)
+
+
 def walk(folder: Path, *, images_only: bool = False) -> Iterator[Folder]:
     """Every folder under `folder`, itself first, each with its files sorted by name.
 
