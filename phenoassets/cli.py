@@ -160,23 +160,51 @@ def models() -> None:
 @_HOME
 def list_(home: Path) -> None:
     """List the models that the screen could use."""
+    import polars as pl
+
     from phenoassets.models import list_models
 
-    _table(list_models(Home(home).models))
+    rows = [
+        {
+            "model": m.name,
+            "where": "shipped" if m.shipped else str(m.folder),
+            "width": m.card.dim if m.card else None,
+            "what": m.problem or (m.card.description if m.card else ""),
+        }
+        for m in list_models(Home(home).models)
+    ]
+    _table(pl.DataFrame(rows, schema={"model": pl.String, "where": pl.String, "width": pl.Int64, "what": pl.String}))
 
 
 @models.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--name", required=True)
 @_HOME
+@click.option("--layer", type=int, default=8, show_default=True, help="Number of the encoder's layers that are run.")
 @click.option("--pooling", type=click.Choice(["flatten", "mean", "mean_std"]), default="flatten", show_default=True)
 @click.option("--antialias/--no-antialias", default=True, show_default=True)
-def add(source: Path, name: str, home: Path, pooling: str, antialias: bool) -> None:
-    """Add SOURCE, a published ConvAE checkpoint or a model folder, to the home as NAME."""
-    from phenoassets.models import add_model
+def add(source: Path, name: str, home: Path, layer: int, pooling: Any, antialias: bool) -> None:
+    """Add SOURCE, a published ConvAE checkpoint, to the home as NAME."""
+    from phenoassets.models import Transform, add_model
 
-    folder = add_model(source, name, Home(home).models, pooling=pooling, antialias=antialias)
+    transform = Transform(antialias=antialias)
+    folder = add_model(source, name, Home(home).models, layer=layer, pooling=pooling, transform=transform)
     click.echo(f"{folder}: add {name!r} to models in screen.toml to use it")
+
+
+@models.command()
+@click.option(
+    "--into", type=click.Path(file_okay=False, path_type=Path), help="Folder of the models [default: shipped]."
+)
+@click.option("--device", default="cpu", show_default=True)
+def train(into: Path | None, device: str) -> None:
+    """Train convae, convae_pooled and pixel_pca anew on virtual screens."""
+    from phenoassets.models.registry import SHIPPED
+    from phenoassets.models.shipped import train_shipped
+
+    cards = train_shipped(into or SHIPPED, device=device, progress=lambda step: _say(str(step)))
+    for card in cards:
+        click.echo(f"{card.name}: {card.description}")
 
 
 @main.group()
