@@ -99,19 +99,20 @@ def effect_matrix(conditions: pl.DataFrame, *, title: str = "Effects", note: str
 
 
 def _effect_block(ax: Axes, rows: pl.DataFrame, drugs: Sequence[str], n_doses: int, roomy: bool) -> None:
-    from matplotlib.patches import Rectangle
+    from matplotlib.collections import PolyCollection
 
     style.bare(ax)
     ax.set_xlim(0.45, n_doses + 0.55)
     ax.set_ylim(len(drugs) - 0.45, -0.55)
     ax.tick_params(length=0)
     place = {drug: i for i, drug in enumerate(drugs)}
-    for row in rows.iter_rows(named=True):
-        if row["compound"] not in place:
-            continue
-        x, y, colour = row["place"], place[row["compound"]], style.effect_colour(row["effect"])
-        edge = style.FAINT if colour == style.UNKNOWN_COLOUR else "white"
-        ax.add_patch(Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, facecolor=colour, edgecolor=edge, linewidth=0.6))
+    shown = [row for row in rows.iter_rows(named=True) if row["compound"] in place]
+    centres = np.array([(row["place"], place[row["compound"]]) for row in shown], dtype=float).reshape(-1, 1, 2)
+    corners = np.array([(-0.48, -0.45), (0.48, -0.45), (0.48, 0.45), (-0.48, 0.45)])
+    colours = [style.effect_colour(row["effect"]) for row in shown]
+    edges = [style.FAINT if colour == style.UNKNOWN_COLOUR else "white" for colour in colours]
+    ax.add_collection(PolyCollection(centres + corners, facecolors=colours, edgecolors=edges, linewidths=0.6))
+    for row, colour, (x, y) in zip(shown, colours, centres[:, 0], strict=True):
         if roomy and row["concentration"] is not None:
             dose = style.number(row["concentration"])
             ax.text(x, y, dose, fontsize=style.TINY, ha="center", va="center", color=style.ink_on(colour))

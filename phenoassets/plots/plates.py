@@ -51,13 +51,12 @@ def plate_map(wells: pl.DataFrame, *, title: str = "Plate map") -> bytes:
     numbers = {compound: i + 1 for i, compound in enumerate(compounds)}
     size = 6.2 if n_rows > 8 else style.SMALL
     _frame(ax, n_rows, n_columns)
-    for well in wells.iter_rows(named=True):
-        face, mark = _well_look(well, numbers, shade)
-        _circle(ax, well["row"], well["column"], face)
+    looks = [_well_look(well, numbers, shade) for well in wells.iter_rows(named=True)]
+    places = wells.select("column", "row").rows()
+    _circles(ax, places, [face for face, _ in looks])
+    for (column, row), (face, mark) in zip(places, looks, strict=True):
         if mark and n_rows <= 16:
-            ax.text(
-                well["column"], well["row"], mark, ha="center", va="center", fontsize=size, color=style.ink_on(face)
-            )
+            ax.text(column, row, mark, ha="center", va="center", fontsize=size, color=style.ink_on(face))
     _plate_keys(keys, wells, compounds, key_columns)
     lines = ", ".join(map(str, wells["cell_line"].unique().sort().to_list()[:4]))
     doses = "darker = higher dose of the compound"
@@ -216,7 +215,20 @@ def _frame(ax: Axes, n_rows: int, n_columns: int, *, title: str = "") -> None:
     )
 
 
-def _circle(ax: Axes, row: int, column: int, face: Any) -> None:
-    from matplotlib.patches import Circle
+def _circles(ax: Axes, places: Sequence[tuple[int, int]], faces: Sequence[Any]) -> None:
+    """One circle a well, at (column, row), as a single artist."""
+    from matplotlib.collections import EllipseCollection
 
-    ax.add_patch(Circle((column, row), 0.43, facecolor=face, edgecolor="#BBBBBB", linewidth=0.4))
+    size = [0.86] * len(places)
+    circles = EllipseCollection(
+        size,
+        size,
+        [0.0] * len(places),
+        units="xy",
+        offsets=list(places),
+        offset_transform=ax.transData,
+        facecolors=list(faces),
+        edgecolors="#BBBBBB",
+        linewidths=0.4,
+    )
+    ax.add_collection(circles, autolim=False)

@@ -25,7 +25,7 @@ EFFECT_COLOURS: Final[Mapping[str, str]] = {
     "cytotoxic": "#D55E00",
     "cytostatic": "#1F83C4",
     "mixed": "#882255",
-    "none": "#BDBDBD",
+    "none": "#B5B5B5",
 }
 """One colour an effect, everywhere; apart from each other in the three common forms of colour blindness."""
 
