@@ -68,9 +68,9 @@ class CellLine:
 
 CELL_LINES: Final = (
     CellLine(
-        "VEP1", radius=14.0, elongation=1.25, doubling_hours=30.0, speed=3.0, clumping=0.6, seeded_confluence=0.24
+        "VEP1", radius=12.5, elongation=1.25, doubling_hours=30.0, speed=3.0, clumping=0.3, seeded_confluence=0.29
     ),
-    CellLine("VSP2", radius=14.0, elongation=2.0, doubling_hours=33.0, speed=5.0, clumping=0.2, seeded_confluence=0.22),
+    CellLine("VSP2", radius=12.5, elongation=2.6, doubling_hours=33.0, speed=5.0, clumping=0.1, seeded_confluence=0.27),
 )
 
 
@@ -132,7 +132,7 @@ class Well:
         xy = self.rng.uniform(0.0, 1.0, (n, 2)) * self.extent
         beside = np.flatnonzero(self.rng.random(n) < self.plan.line.clumping)
         hosts = self.rng.integers(0, n, beside.size)
-        xy[beside] = xy[hosts] + self.rng.normal(0.0, 2.2 * self.plan.line.radius, (beside.size, 2))
+        xy[beside] = xy[hosts] + self.rng.normal(0.0, 2.5 * self.plan.line.radius, (beside.size, 2))
         return np.asarray(np.mod(xy, self.extent))
 
     def snapshot(self) -> Snapshot:
@@ -224,7 +224,7 @@ class Well:
 
     def _decay(self, dt: float) -> None:
         self._enter((self.state == DYING) & (self.age >= DYING_HOURS), DEAD)
-        washed = (self.state == DEAD) & self._chance(np.where(self.age > 24.0, 0.02, 0.0), dt, self.state.size)
+        washed = (self.state == DEAD) & self._chance(np.where(self.age > 16.0, 0.025, 0.0), dt, self.state.size)
         if washed.any():
             keep = ~washed
             for name in _PER_CELL:

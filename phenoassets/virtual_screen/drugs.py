@@ -128,7 +128,7 @@ def _draw(compound: Compound, doses: tuple[float, ...], silent: int, rng: np.ran
     """One drug on one line: `silent` lowest doses stay below its potency."""
     slope = float(rng.uniform(1.8, 2.6))
     between = doses[0] * DILUTION_STEP ** (min(silent, len(doses) - 1) - 0.5 + rng.uniform(-0.12, 0.12))
-    spread = float(rng.uniform(0.9, 1.1))
+    spread = float(rng.uniform(1.0, 1.25))
     permanent = {
         "arrest_reach": float(rng.uniform(0.88, 1.0)),
         "arrest_rate": float(rng.uniform(0.15, 0.3)),
@@ -158,8 +158,8 @@ def _draw(compound: Compound, doses: tuple[float, ...], silent: int, rng: np.ran
         arrest_ec50, kill_ec50 = between, between * step
         full = Action(
             **permanent,
-            kill_reach=float(rng.uniform(0.65, 0.85)),
-            kill_rate=float(rng.uniform(0.06, 0.1)),
-            kill_delay=float(rng.uniform(22.0, 30.0)),
+            kill_reach=float(rng.uniform(0.78, 0.95)),
+            kill_rate=float(rng.uniform(0.08, 0.13)),
+            kill_delay=float(rng.uniform(20.0, 27.0)),
         )
     return Drug(compound, doses, arrest_ec50, kill_ec50, slope, full)

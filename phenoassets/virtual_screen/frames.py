@@ -59,16 +59,19 @@ def well_frames(screen: Screen, plate: Plate, well: WellDesign, hours: Sequence[
     place = well.plan.seed[-1]
     seeds = (screen.seed, 4, plate.index)
     illumination = shading(np.random.default_rng(seeds), np.random.default_rng((*seeds, place)))
-    well_gain = float(np.random.default_rng((*seeds, place, 1)).normal(1.0, 0.025))
+    of_well = np.random.default_rng((*seeds, place, 1))
+    well_gain, sway = of_well.normal(1.0, 0.04), of_well.normal(0.0, 0.05)
+    period, phase = of_well.uniform(40.0, 160.0), of_well.uniform(0.0, 2 * np.pi)
     bank = _bank(plate.line.name, screen.seed)
     for cells in live(well.plan, hours):
         minute = round(cells.hours * 60)
         of_scan = np.random.default_rng((*seeds, 1 << 20, minute))
         scan_gain, scan_offset = of_scan.normal(1.0, 0.008), of_scan.normal(0.0, 0.7)
+        drift = np.sin(2 * np.pi * cells.hours / period + phase)  # meniscus and focus creep
         rng = np.random.default_rng((*seeds, place, 2, minute))
         view = View(
             shading=illumination,
-            gain=well_gain * float(scan_gain),
+            gain=float(well_gain * scan_gain * (1.0 + sway * drift) * rng.normal(1.0, 0.02)),
             offset=float(scan_offset + rng.normal(0.0, 0.4)),
             noise=float(rng.uniform(1.1, 1.4)),
             defocus=float(rng.uniform(0.6, 1.3)) if rng.random() < DEFOCUSED_SHARE else 0.0,

@@ -25,7 +25,7 @@ from phenoassets.virtual_screen.cells import ARRESTED, CYCLING, DEAD, DYING, FRA
 Image = NDArray[np.float32]
 
 BACKGROUND: Final = 128.0
-CONTRAST: Final = 24.0
+CONTRAST: Final = 28.0
 """Standard deviation of the grey values within a cell."""
 
 _PAD: Final = 120  # the largest stamp fits into it
@@ -79,38 +79,47 @@ def band_pass(thickness: Image, weights: tuple[float, ...] = _BANDS, blur: float
 
 @lru_cache(maxsize=1)
 def _grains() -> dict[str, Image]:
-    """Tiles of texture of unit variance: fine grains of a working cell, coarse fibres of a flat one, clumps."""
+    """Tiles of texture of unit variance: fine grains, clumps, patches, and fibres in four directions."""
     rng = np.random.default_rng(20)
-    white = [rng.standard_normal((512, 512)).astype(np.float32) for _ in range(4)]
+    white = [rng.standard_normal((512, 512)).astype(np.float32) for _ in range(5)]
 
     def band(noise: Image, low: float, high: float, wide: float = 1.0) -> Image:
         tile = ndimage.gaussian_filter(noise, (low, low * wide), mode="wrap")
         tile = tile - ndimage.gaussian_filter(noise, (high, high * wide), mode="wrap")
         return np.asarray(tile / tile.std(), np.float32)
 
+    fibres = [band(white[2], 0.7, 1.6, wide=3.5)]
+    fibres += [_unit(ndimage.rotate(fibres[0], angle, reshape=False, order=1, mode="wrap")) for angle in (25, 45, 65)]
     return {
-        "fine": band(white[0], 0.7, 1.6),
-        "coarse": band(white[1], 1.8, 4.0),
-        "fibre": band(white[2], 0.8, 2.0, wide=4.0),
-        "clump": band(white[3], 1.2, 2.4),
-    }
+        "fine": band(white[0], 0.7, 1.4),
+        "clump": band(white[1], 1.3, 2.8),
+        "patch": band(white[3], 5.0, 12.0),
+    } | {f"fibre{i}": tile for i, tile in enumerate(fibres)}
 
 
-def _crop(tile: Image, size: int, rng: np.random.Generator) -> Image:
+def _unit(tile: Image) -> Image:
+    return np.asarray(tile / tile.std(), np.float32)
+
+
+def _crop(name: str, size: int, rng: np.random.Generator) -> Image:
+    tile = _grains()[name]
     y, x = rng.integers(0, tile.shape[0] - size, 2)
     return tile[y : y + size, x : x + size]
 
 
-def _outline(theta: Image, rng: np.random.Generator, elongation: float, ruffle: float) -> Image:
-    """Radius over mean radius in each direction: an ellipse with lobes, ruffled."""
+def _outline(theta: Image, rng: np.random.Generator, elongation: float, lobes: float, ruffle: float) -> Image:
+    """Radius over mean radius in each direction: an ellipse with lobes of size `lobes`, ruffled."""
     turn = rng.uniform(0, np.pi)
-    ellipse = 1.0 / np.sqrt(np.cos(theta - turn) ** 2 / elongation + np.sin(theta - turn) ** 2 * elongation)
+    long, wide = np.sqrt(elongation), 1.0 / np.sqrt(elongation)
+    taper = 2.0 - 0.25 * min(elongation - 1.0, 2.0)  # long cells run to a point
+    along, across = np.abs(np.cos(theta - turn)) / long, np.abs(np.sin(theta - turn)) / wide
+    ellipse = (along**taper + across**taper) ** (-1.0 / taper)
     wave = np.zeros_like(theta)
     for k in range(2, 8):
-        wave += rng.normal(0, 0.22 / k) * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
-    for k in range(9, 17):
+        wave += rng.normal(0, lobes / k) * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
+    for k in range(9, 22, 2):
         wave += rng.normal(0, ruffle) * np.cos(k * theta + rng.uniform(0, 2 * np.pi))
-    return np.asarray(ellipse * np.exp(wave), np.float32)
+    return np.asarray(ellipse * np.exp(np.clip(wave, -0.5, 0.35)), np.float32)
 
 
 def _grid(half: int) -> tuple[Image, Image, Image, Image]:
@@ -123,49 +132,70 @@ def _soft_step(value: Image, width: float) -> Image:
     return np.asarray(np.clip(0.5 + value / width, 0.0, 1.0), np.float32)
 
 
+def _bumps(y: Image, x: Image, at: list[tuple[float, float]], width: float) -> Image:
+    """Sum of Gaussian bumps of unit height."""
+    out = np.zeros_like(y)
+    for oy, ox in at:
+        out += np.exp(-((y - oy) ** 2 + (x - ox) ** 2) / (2 * width**2))
+    return out
+
+
+def _around(far: tuple[float, float], n: int, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Points, (y, x), at distances uniform in `far` around the origin."""
+    angles, distances = rng.uniform(0, 2 * np.pi, n), rng.uniform(*far, n)
+    return list(zip((distances * np.sin(angles)).tolist(), (distances * np.cos(angles)).tolist(), strict=True))
+
+
 def _living(radius: float, flat: float, elongation: float, rng: np.random.Generator) -> Image:
-    """Thickness of an adherent cell: dome, nucleus with nucleoli, grains that turn to fibres and vacuoles when flat."""
-    stretch = elongation ** (1.0 - 0.5 * flat)
-    half = int(np.ceil(radius * np.sqrt(stretch) * 1.45)) + 3
+    """Thickness of an adherent cell.
+
+    A cycling cell is a steep dome of fine grains and bright organelles around a nucleus that hides in it; a flat one
+    is thin, with coarse texture and fibres, a plain nucleus and vacuoles.
+    """
+    stretch = elongation ** (1.0 - 0.6 * flat)
+    radius *= 1.0 + 0.03 * flat  # its thin margin spreads out
+    half = int(np.ceil(radius * np.sqrt(stretch) * np.exp(0.35))) + 3
+    size = 2 * half + 1
     y, x, r, theta = _grid(half)
-    edge = radius * _outline(theta, rng, stretch, 0.012 + 0.022 * flat)
+    edge = radius * _outline(theta, rng, stretch, 0.30 + 0.08 * flat, 0.014 - 0.004 * flat)
     inside = _soft_step(edge - r, 2.0)
     dome = np.sqrt(np.clip(1.0 - (r / np.maximum(edge, 1.0)) ** 2, 0.0, 1.0))
-    grains = _grains()
-    size = 2 * half + 1
-    working = _crop(grains["fine"], size, rng) + 0.5 * _crop(grains["clump"], size, rng)
-    resting = 0.9 * _crop(grains["coarse"], size, rng) + 0.45 * _crop(grains["fibre"], size, rng)
-    texture = (1.0 - flat) * working + flat * resting
-    nucleus_radius = (0.42 - 0.06 * flat) * radius
-    cy, cx = rng.normal(0, 0.12 * radius, 2)
-    to_nucleus = np.hypot(y - cy, x - cx)
-    nucleus = _soft_step(nucleus_radius - to_nucleus, 2.0)
-    ring = np.exp(-(((to_nucleus - nucleus_radius) / 1.3) ** 2))
-    thickness = 2.6 - 0.9 * flat + (2.6 - 1.8 * flat) * dome
-    thickness = thickness + (0.55 - 0.1 * flat) * texture * (1.0 - 0.6 * nucleus)
-    thickness += 0.5 * nucleus - (0.5 + 0.5 * flat) * ring
-    for _ in range(int(rng.integers(1, 4))):
-        oy, ox = rng.normal(0, 0.45 * nucleus_radius, 2)
-        thickness -= 0.9 * np.exp(-((y - cy - oy) ** 2 + (x - cx - ox) ** 2) / (2 * 1.3**2))
-    for _ in range(round(flat * radius / 3)):  # vacuoles beside the nucleus
-        angle, far = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 0.75) * radius
-        oy, ox = cy + far * np.sin(angle), cx + far * np.cos(angle)
-        thickness += 1.3 * np.exp(-((y - oy) ** 2 + (x - ox) ** 2) / (2 * rng.uniform(1.0, 1.9) ** 2))
-    return np.asarray(np.maximum(thickness, 0.4) * inside, np.float32)
+    patch = np.clip(1.0 + 0.45 * _crop("patch", size, rng), 0.2, 2.0)
+    working = (_crop("clump", size, rng) + 0.35 * _crop("fine", size, rng)) * patch
+    fibres = np.maximum(_crop(f"fibre{rng.integers(4)}", size, rng) - 0.3, 0.0)
+    resting = (0.6 * _crop("fine", size, rng) - 1.2 * fibres) * patch
+    nucleus_radius = (0.44 - 0.08 * flat) * radius
+    cy, cx = rng.normal(0, 0.14 * radius, 2).tolist()
+    to_nucleus = np.hypot(y - cy, (x - cx) * rng.uniform(0.85, 1.15))
+    nucleus = _soft_step(nucleus_radius - to_nucleus, 3.0)
+    membrane = np.exp(-(((to_nucleus - nucleus_radius) / 1.6) ** 2))
+    height = rng.uniform(0.8, 1.25)
+    thickness = height * ((1.6 - 0.7 * flat) + (4.5 - 3.3 * flat) * dome)
+    texture = (1.0 - flat) * 0.4 * working + flat * 0.65 * resting
+    thickness = thickness + texture * (1.0 - (0.35 + 0.3 * flat) * nucleus)
+    thickness += 0.25 * nucleus - (0.25 + 0.45 * flat) * membrane
+    nucleoli = _around((0.0, 0.6 * nucleus_radius), int(rng.integers(1, 4)), rng)
+    thickness -= 0.9 * _bumps(y - cy, x - cx, nucleoli, 1.3)
+    organelles = _around((0.5 * radius, 0.85 * radius), round((1.0 - flat) * radius / 2.5), rng)
+    thickness += 1.4 * _bumps(y, x, organelles, 1.2)
+    vacuoles = _around((1.2 * nucleus_radius, 0.8 * radius), round(flat * radius / 4), rng)
+    thickness -= 0.9 * _bumps(y - cy, x - cx, vacuoles, 1.0)
+    return np.asarray(np.maximum(thickness, 0.2) * inside, np.float32)
 
 
 def _mitotic(radius: float, rng: np.random.Generator) -> Image:
     """Thickness of a cell rounded up for division: a tall smooth ball with a plate of chromosomes."""
-    ball = 0.66 * radius
+    ball = 0.68 * radius
     half = int(np.ceil(ball * 1.3)) + 4
     y, x, r, theta = _grid(half)
-    edge = ball * _outline(theta, rng, 1.1, 0.004)
+    edge = ball * _outline(theta, rng, 1.12, 0.03, 0.002)
     dome = np.sqrt(np.clip(1.0 - (r / edge) ** 2, 0.0, 1.0))
     turn = rng.uniform(0, np.pi)
     across = x * np.cos(turn) + y * np.sin(turn)
     along = y * np.cos(turn) - x * np.sin(turn)
-    plate = np.exp(-((across / 1.8) ** 2) - (along / (0.55 * ball)) ** 2)
-    return np.asarray((5.0 + 5.0 * dome - 3.0 * plate) * _soft_step(edge - r, 1.5), np.float32)
+    plate = np.exp(-((across / 1.8) ** 2) - (along / (0.5 * ball)) ** 2)
+    thickness = 5.0 + 4.0 * dome - 3.5 * plate + 0.7 * _crop("clump", 2 * half + 1, rng)
+    return np.asarray(thickness * _soft_step(edge - r, 1.5), np.float32)
 
 
 def _dying(radius: float, rng: np.random.Generator) -> Image:
@@ -173,29 +203,27 @@ def _dying(radius: float, rng: np.random.Generator) -> Image:
     half = int(np.ceil(radius)) + 4
     y, x, _, _ = _grid(half)
     thickness = np.zeros_like(y)
-    for i in range(int(rng.integers(6, 11))):
-        ball = radius * (0.45 if i == 0 else rng.uniform(0.14, 0.32))
-        far = 0.0 if i == 0 else radius * rng.uniform(0.3, 0.65)
-        angle = rng.uniform(0, 2 * np.pi)
-        r = np.hypot(y - far * np.sin(angle), x - far * np.cos(angle))
+    for i, (oy, ox) in enumerate([(0.0, 0.0), *_around((0.3 * radius, 0.62 * radius), int(rng.integers(5, 11)), rng)]):
+        ball = radius * (0.42 if i == 0 else rng.uniform(0.12, 0.32))
+        r = np.hypot(y - oy, x - ox)
         dome = np.sqrt(np.clip(1.0 - (r / ball) ** 2, 0.0, 1.0))
-        np.maximum(thickness, (4.0 + 5.0 * dome) * _soft_step(ball - r, 1.5), out=thickness)
-    return np.asarray(thickness, np.float32)
+        np.maximum(thickness, (3.5 + 4.0 * dome) * _soft_step(ball - r, 1.5), out=thickness)
+    clumps = 1.0 + 0.18 * _crop("clump", 2 * half + 1, rng)
+    return np.asarray(thickness * np.maximum(clumps, 0.2), np.float32)
 
 
 def _dead(radius: float, decay: float, rng: np.random.Generator) -> Image:
-    """Thickness of a dead cell: a shrunken grainy body within granules strewn over the area it once covered."""
+    """Thickness of a dead cell: a shrunken clumpy body within granules strewn over the area it once covered."""
     half = int(np.ceil(radius)) + 4
     y, x, r, theta = _grid(half)
-    body = radius * (0.4 - 0.12 * decay)
-    edge = body * _outline(theta, rng, 1.3, 0.03)
-    clumps = _crop(_grains()["clump"], 2 * half + 1, rng)
-    thickness = (4.0 + 1.8 * clumps) * _soft_step(edge - r, 1.5)
-    for _ in range(round((0.085 - 0.05 * decay) * radius**2) + 3):
-        far, angle = radius * np.sqrt(rng.uniform(0.1, 1.0)), rng.uniform(0, 2 * np.pi)
-        grain = rng.uniform(1.0, 2.3)
-        spot = np.hypot(y - far * np.sin(angle), x - far * np.cos(angle))
-        np.maximum(thickness, rng.uniform(2.0, 5.0) * _soft_step(grain - spot, 1.5), out=thickness)
+    body = radius * (0.46 - 0.14 * decay)
+    edge = body * _outline(theta, rng, 1.4, 0.45, 0.03)
+    clumps = _crop("clump", 2 * half + 1, rng) + 0.5 * _crop("fine", 2 * half + 1, rng)
+    thickness = np.maximum(4.0 + 1.7 * clumps, 0.5) * _soft_step(edge - r, 1.5)
+    for oy, ox in _around((0.3 * radius, radius), round((0.075 - 0.045 * decay) * radius**2) + 3, rng):
+        grain = 0.8 + rng.exponential(0.5)
+        spot = np.hypot(y - oy, x - ox)
+        np.maximum(thickness, rng.uniform(1.5, 4.5) * _soft_step(grain - spot, 1.5), out=thickness)
     return np.asarray(np.maximum(thickness, 0.0), np.float32)
 
 
@@ -231,9 +259,10 @@ class StampBank:
         radius = float(_RADII[size])
         area = np.pi * radius**2
         if kind < _LEVELS:
-            return _to_energy(_living(radius, kind / (_LEVELS - 1), self.line.elongation, rng), area)
+            flat = kind / (_LEVELS - 1)
+            return _to_energy(_living(radius, flat, self.line.elongation, rng), area * (1.0 - 0.1 * flat))
         if kind == _LEVELS:
-            return _to_energy(_mitotic(radius, rng), area)
+            return _to_energy(_mitotic(radius, rng), 1.8 * area)
         if kind == _LEVELS + 1:
             return _to_energy(_dying(radius, rng), area)
         decay = (kind - _LEVELS - 2) / 2

@@ -46,7 +46,7 @@ def _well(plate: Plate, well: WellDesign) -> list[str]:
         name, amount, unit = CONTROL, f"{CONTROL_PERCENT:g}", "%"
     else:
         name, amount, unit = well.compound.name, f"{well.dose_um:g}", "µM"
-    density = round(CELLS_PER_WELL * plate.line.seeded_confluence / 0.24, -2)
+    density = round(CELLS_PER_WELL * plate.line.seeded_confluence / 0.3, -2)
     return [
         f'      <well row="{well.row}" col="{well.column}">',
         "        <items>",
