@@ -1,0 +1,536 @@
+"""The picture of each asset: read from a home, drawn, or absent; never a reason for an asset to fail."""
+
+import logging
+import shutil
+from itertools import product
+
+import numpy as np
+import polars as pl
+import pytest
+import tifffile
+from builders import plates_frame, scans_frame, typed
+
+from phenoassets.errors import ProfileError
+from phenoassets.home import Home
+from phenoassets.imaging.store import PlateStore
+from phenoassets.layers import pictures
+from phenoassets.layers.pictures import fetch, plates, safely, vectors
+from phenoassets.plots import curves as curve_plots
+from phenoassets.plots import images as image_plots
+from phenoassets.plots import maps, style
+from phenoassets.screen import load_screen
+from phenoassets.tables import TableStore, digest_of
+from phenoassets.warehouse import connect
+
+MODEL = "convae_pooled"
+PLATES = ("P1", "P2")
+HOURS = tuple(range(0, 32, 4))
+TREATED_AFTER = 4.0
+DRUGS = (("Bortazolid", "cytotoxic"), ("Gemvitabine", "cytostatic"), ("Nulvastat", "none"))
+DOSES = (0.1, 1.0, 10.0)
+TOXIC = "A549|Bortazolid@10 µM"
+SHAPE = (40, 60)
+
+OF_PLATES = ("plate_map", "raw_thumbnails", "corrected_thumbnails", "illumination", "quality_heatmap", "growth")
+OF_MODEL_AND_PLATE = ("embedding_map", "profile_heatmap", "distances")
+OF_MODEL = (
+    "sphering",
+    "ranked_treatments",
+    "cluster_curves",
+    "effect_matrix",
+    "effect_frequency",
+    "phenotype_map",
+)
+ALL = (*OF_PLATES, *OF_MODEL_AND_PLATE, *OF_MODEL, "image_strip")
+
+
+def draw(name, store, screen=None):
+    screen = screen or load_screen(store.home)
+    if name in OF_PLATES:
+        return getattr(pictures, name)(screen, store, "P1")
+    if name in OF_MODEL_AND_PLATE:
+        return getattr(pictures, name)(screen, store, MODEL, "P1")
+    if name in OF_MODEL:
+        return getattr(pictures, name)(screen, store, MODEL)
+    return pictures.image_strip(screen, store, TOXIC)
+
+
+def layout(plate):
+    """Four rows of six wells: a column of controls, two empty wells, each drug and dose twice."""
+    rows = []
+    treated = [(drug, dose) for _ in range(2) for drug, _ in DRUGS for dose in DOSES]
+    for row, column in product(range(1, 5), range(1, 7)):
+        well = {"plate": plate, "well": f"{'ABCD'[row - 1]}{column:02d}", "row": row, "column": column}
+        well |= {"role": "empty", "cell_line": "A549"}
+        if column == 1:
+            well |= {"role": "negative_control", "compound": "DMSO", "concentration": 0.1, "concentration_unit": "%"}
+            well |= {"condition_id": "A549|DMSO@0.1 %"}
+        elif treated:
+            drug, dose = treated.pop(0)
+            well |= {"role": "treatment", "compound": drug, "concentration": dose, "concentration_unit": "µM"}
+            well |= {"concentration_um": dose, "condition_id": f"A549|{drug}@{dose:g} µM"}
+        rows.append(well)
+    return typed("plate_maps", rows)
+
+
+def pixels(well, scan):
+    seed = int(digest_of(well, scan)[:8], 16)
+    return np.random.default_rng(seed).integers(90, 160, SHAPE).astype(np.uint8)
+
+
+def fill(home):
+    """Every table of a small screen, with images and a Zarr for plate P1."""
+    store = TableStore(home)
+    rng = np.random.default_rng(0)
+    for plate in PLATES:
+        mapped = layout(plate)
+        scans = scans_frame(plate, HOURS, n=24)
+        store.write("plates", plates_frame(plate, treated_after_hours=TREATED_AFTER, um_per_pixel=1.2), plate=plate)
+        store.write("plate_maps", mapped, plate=plate)
+        store.write("scans", scans, plate=plate)
+        write_images(store, plate, mapped, scans, rng)
+        write_vectors(store, plate, mapped, scans, rng)
+        write_curves(store, plate, scans, rng)
+    write_answers(store, rng)
+    return store
+
+
+def write_images(store, plate, mapped, scans, rng):
+    keys = [
+        {"plate": plate, "well": well, "field": 1, "channel": "phase", "scan": scan}
+        | {"image_id": digest_of(plate, well, scan)}
+        for well, scan in product(mapped["well"], scans["scan"])
+    ]
+    raw = {"format": "tiff", "sha256": "0", "bytes": 1, "width": SHAPE[1], "height": SHAPE[0], "dtype": "uint8"}
+    paths = [f"{plate}/{key['well']}_{key['scan']}.tif" for key in keys]
+    store.write(
+        "raw_images",
+        typed("raw_images", [k | raw | {"path": p} for k, p in zip(keys, paths, strict=True)]),
+        plate=plate,
+    )
+    measures = ("focus_slope", "median", "std", "q01", "q25", "q75", "q99", "total", "saturated_fraction", "confluence")
+    rows = [
+        key | {name: float(rng.uniform(0.1, 0.9)) for name in measures} | {"flags": [], "keep": bool(i % 17)}
+        for i, key in enumerate(keys)
+    ]
+    store.write("image_quality", typed("image_quality", rows), plate=plate)
+    if plate != "P1":
+        return
+    folder = store.home.root / "exports" / plate
+    folder.mkdir(parents=True)
+    zarr = PlateStore(store.home.zarr(plate), root=store.home.root)
+    zarr.ensure(mapped["well"].to_list(), [1], ["phase"], SHAPE, "uint8", scans=scans["scan"].to_list())
+    shown = {"A01", "C01", "A04", "B02", "B05"}
+    for well in shown:
+        images = [pixels(well, scan) for scan in scans["scan"]]
+        zarr.append(well, 1, "phase", scans["scan"].to_list(), images)
+        for scan, image in zip(scans["scan"], images, strict=True):
+            tifffile.imwrite(folder / f"{well}_{scan}.tif", image)
+    corrected = [
+        key | {"zarr": f"{plate}.zarr", "index": scans["scan"].to_list().index(key["scan"]), "recipe_digest": "r"}
+        for key in keys
+        if key["well"] in shown
+    ]
+    store.write("corrected_images", typed("corrected_images", corrected), plate=plate)
+    light = store.home.illumination(plate) / "phase.npy"
+    light.parent.mkdir(parents=True)
+    np.save(light, np.linspace(0.9, 1.1, SHAPE[0] * SHAPE[1], dtype=np.float32).reshape(SHAPE))
+    row = {"plate": plate, "channel": "phase", "digest": "d", "scans": ["000d00h00m"], "n_images": 24, "limits": "{}"}
+    row |= {"height": SHAPE[0], "width": SHAPE[1], "path": store.home.relative(light)}
+    store.write("illumination", typed("illumination", [row]), plate=plate)
+
+
+def vector_frame(column, keys, values):
+    frame = pl.DataFrame(keys, schema_overrides={"field": pl.Int32, "n_images": pl.Int32, "n_scans": pl.Int32})
+    return frame.with_columns(pl.Series(column, values.astype(np.float32)))
+
+
+def write_vectors(store, plate, mapped, scans, rng):
+    images = store.read("raw_images", plate=plate, columns=["image_id", "plate", "well", "field", "channel", "scan"])
+    images = images.with_columns(pl.lit(MODEL).alias("model"))
+    values = rng.normal(size=(images.height, 12)).astype(np.float32)
+    for part, rows in enumerate((slice(0, 50), slice(50, None))):
+        frame = images[rows].with_columns(pl.Series("embedding", values[rows]))
+        store.write("embeddings", frame, model=MODEL, plate=plate, part=f"{part}.parquet")
+    keys = [
+        {"model": MODEL, "plate": plate, "well": well, "channel": "phase", "scan": scan, "n_images": 1}
+        for well, scan in product(mapped["well"], scans["scan"])
+    ]
+    frame = vector_frame("profile", keys, rng.normal(size=(len(keys), 12)))
+    store.write("well_profiles", frame, model=MODEL, plate=plate)
+
+
+def write_curves(store, plate, scans, rng):
+    growth, distances = [], []
+    for (drug, _), dose, (i, scan) in product(DRUGS, DOSES, enumerate(scans["scan"])):
+        key = {"plate": plate, "condition_id": f"A549|{drug}@{dose:g} µM", "scan": scan, "n_wells": 2, "n_controls": 4}
+        growth.append(key | {"confluence": 0.2 + 0.01 * i, "control_confluence": 0.2 + 0.02 * i, "control_std": 0.02})
+        for metric, features in product(("euclidean", "cosine"), ("raw", "sphered")):
+            distance = float(0.2 + dose * i / 40 + rng.uniform(0, 0.05))
+            row = {"model": MODEL, "metric": metric, "features": features, "distance": distance}
+            distances.append(key | row | {"low": distance * 0.9, "high": distance * 1.1, "null_high": 0.4})
+    store.write("growth_curves", typed("growth_curves", growth), plate=plate)
+    store.write("temporal_distances", typed("temporal_distances", distances), model=MODEL, plate=plate)
+
+
+def write_answers(store, rng):
+    keys = [
+        {"model": MODEL, "plate": plate, "well": well, "channel": "phase", "window": "endpoint", "n_scans": 5}
+        for plate in PLATES
+        for well in layout(plate).filter(pl.col("role") != "empty")["well"]
+    ]
+    frame = vector_frame("profile", keys, rng.normal(size=(len(keys), 12)))
+    store.write("sphered_profiles", frame, model=MODEL)
+    ranked, clusters = [], []
+    for i, ((drug, effect), dose) in enumerate(product(DRUGS, DOSES)):
+        key = {"model": MODEL, "condition_id": f"A549|{drug}@{dose:g} µM"}
+        score = {"n_plates": 2, "n_wells": 4, "score_sum": 9.0 - i, "score_mean": 4.5 - i / 2, "rank": i + 1}
+        ranked.append(key | score | {"strong": i < 4, "p_value": 0.01, "q_value": 0.02})
+        curve = {"metric": "euclidean", "features": "sphered", "scaling": "cell_line_drug", "k": 3, "cluster": i // 3}
+        own = effect if dose > 0.1 else "none"
+        curve |= {"cluster_effect": effect, "effect": own, "onset_hours": 6.0 if own != "none" else None}
+        clusters.append(key | curve)
+    store.write("strong_treatments", typed("strong_treatments", ranked), model=MODEL)
+    store.write("temporal_clusters", typed("temporal_clusters", clusters), model=MODEL)
+    points = [
+        {n: key[n] for n in ("model", "plate", "well", "window")}
+        | {"umap_1": float(rng.normal()), "umap_2": float(rng.normal()), "cluster": i % 3 - 1, "probability": 1.0}
+        for i, key in enumerate(keys)
+    ]
+    store.write("phenotypes", typed("phenotypes", points), model=MODEL)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    return fill(Home(tmp_path_factory.mktemp("pictures") / "home"))
+
+
+@pytest.fixture
+def own(full, tmp_path):
+    """A copy of the full home that a test may spoil."""
+    shutil.copytree(full.home.root, tmp_path / "home")
+    return TableStore(Home(tmp_path / "home"))
+
+
+@pytest.fixture
+def no_faults(caplog):
+    """Fails where a picture met a fault that only the log tells."""
+    with caplog.at_level(logging.WARNING, logger=safely.__name__):
+        yield
+    assert not [record.getMessage() for record in caplog.records if record.name == safely.__name__]
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Figures are made, but not rendered."""
+    monkeypatch.setattr(style, "to_png", lambda figure, max_bytes=0: b"drawn")
+
+
+@pytest.mark.usefixtures("no_faults")
+@pytest.mark.parametrize("name", ALL)
+def test_every_picture_is_drawn_from_a_full_home(full, name):
+    png = draw(name, full)
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
+    assert len(png) < 200_000
+
+
+def test_every_picture_is_tried():
+    assert set(ALL) == set(pictures.__all__)
+
+
+@pytest.mark.usefixtures("no_faults")
+@pytest.mark.parametrize("name", ALL)
+def test_a_home_without_tables_has_no_pictures(store, name):
+    assert draw(name, store) is None
+
+
+TABLES_READ = (
+    "plates",
+    "plate_maps",
+    "scans",
+    "raw_images",
+    "image_quality",
+    "illumination",
+    "corrected_images",
+    "embeddings",
+    "well_profiles",
+    "growth_curves",
+    "temporal_distances",
+    "sphered_profiles",
+    "strong_treatments",
+    "temporal_clusters",
+    "phenotypes",
+)
+
+
+@pytest.mark.usefixtures("no_faults", "quick")
+@pytest.mark.parametrize("table", TABLES_READ)
+def test_a_missing_table_leaves_a_picture_out_or_simpler_and_is_no_fault(own, table):
+    shutil.rmtree(own.home.table(table))
+    for name in ALL:
+        assert draw(name, own) in (None, b"drawn")
+
+
+@pytest.mark.usefixtures("no_faults")
+def test_pictures_write_nothing(full):
+    def listing():
+        return sorted((str(p), p.stat().st_mtime_ns) for p in full.home.root.rglob("*"))
+
+    before = listing()
+    for name in ("embedding_map", "sphering", "corrected_thumbnails", "image_strip"):
+        draw(name, full)
+    assert listing() == before
+
+
+def test_a_fault_of_a_picture_is_logged_and_shown_and_fails_nothing(full, monkeypatch, caplog):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("no cells in _B03_ $")
+
+    monkeypatch.setattr(curve_plots, "growth", broken)
+    png = draw("growth", full)
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
+    assert "picture growth could not be drawn" in caplog.text
+    assert "no cells in _B03_" in caplog.text
+
+
+def test_what_a_user_can_mend_leaves_a_picture_out(full, monkeypatch, caplog):
+    def stale(*args, **kwargs):
+        raise ProfileError("plate P1 has no controls")
+
+    monkeypatch.setattr(curve_plots, "growth", stale)
+    with caplog.at_level(logging.INFO, logger=safely.__name__):
+        assert draw("growth", full) is None
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert "plate P1 has no controls" in caplog.text
+
+
+def test_an_interrupt_is_not_held_up_by_a_picture(full, monkeypatch):
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(curve_plots, "growth", stop)
+    with pytest.raises(KeyboardInterrupt):
+        draw("growth", full)
+
+
+def test_hours_are_those_of_the_warehouse(full):
+    found = fetch.times(full, PLATES)
+    assert found.label == "hours after treatment"
+    connection = connect(load_screen(full.home))
+    view = connection.sql("SELECT plate, scan, elapsed_hours AS hours FROM scans ORDER BY plate, scan").pl()
+    connection.close()
+    assert found.frame.sort("plate", "scan").equals(view)
+
+
+def test_hours_count_from_the_first_scan_unless_every_plate_has_a_treatment_time(own):
+    own.write("plates", plates_frame("P2", treated_after_hours=None), plate="P2")
+    found = fetch.times(own, PLATES)
+    assert found.label == "hours after the first scan"
+    assert found.frame["hours"].min() == 0
+    assert fetch.times(own, ["P1"]).frame["hours"].min() == -TREATED_AFTER
+
+
+@pytest.mark.usefixtures("no_faults", "quick")
+def test_a_treatment_after_the_last_scan_is_drawn_from_the_first_scan(own):
+    own.write("plates", plates_frame("P1", treated_after_hours=999.0), plate="P1")
+    assert fetch.times(own, ["P1"]).label == "hours after the first scan"
+    for name in ALL:
+        draw(name, own)
+
+
+def spied(monkeypatch, module, name):
+    """Arguments with which a plot is called."""
+    seen = []
+
+    def spy(*args, **kwargs):
+        seen.append((args, kwargs))
+        return b"drawn"
+
+    monkeypatch.setattr(module, name, spy)
+    return seen
+
+
+def test_thumbnails_show_a_control_and_the_highest_doses_at_first_middle_and_last_scan(full, monkeypatch):
+    seen = spied(monkeypatch, image_plots, "contact_sheet")
+    draw("raw_thumbnails", full)
+    (images, labels, headings), options = seen[0]
+    assert [label.split("\n")[1] for label in labels] == [
+        "DMSO 0.1 %",
+        "Bortazolid 10 µM",
+        "Gemvitabine 10 µM",
+        "Nulvastat 10 µM",
+    ]
+    assert headings == ["-4 h", "12 h", "24 h"]
+    well = labels[0].split("\n")[0]
+    np.testing.assert_array_equal(images[0][0], pixels(well, "000d00h00m"))
+    assert options["um_per_pixel"] == 1.2
+
+
+def test_an_image_that_cannot_be_read_leaves_its_cell_empty(own, monkeypatch):
+    seen = spied(monkeypatch, image_plots, "contact_sheet")
+    for path in (own.home.root / "exports" / "P1").glob("*_000d00h00m.tif"):
+        path.write_bytes(b"")
+    draw("raw_thumbnails", own)
+    images = seen[0][0][0]
+    assert [row[0] for row in images] == [None] * 4
+    assert images[0][2] is not None
+
+
+def test_before_and_after_show_the_same_wells_and_scans(full, monkeypatch):
+    seen = spied(monkeypatch, image_plots, "before_after")
+    draw("corrected_thumbnails", full)
+    before, after, labels, headings = seen[0][0]
+    assert headings == ["-4 h", "24 h"]
+    assert len(labels) == 3
+    for raw, corrected in zip(before, after, strict=True):
+        for one, other in zip(raw, corrected, strict=True):
+            np.testing.assert_array_equal(one, other)  # this home's Zarr holds the raw pixels
+
+
+def test_a_strip_shows_the_condition_above_a_control_of_its_cell_line_with_its_curve(full, monkeypatch):
+    seen = spied(monkeypatch, image_plots, "strip")
+    draw("image_strip", full)
+    (images, labels, hours, curve), options = seen[0]
+    assert [label.split("\n")[1] for label in labels] == ["Bortazolid 10 µM", "DMSO 0.1 %"]
+    assert hours == [0.0, 4.0, 8.0, 16.0, 20.0, 24.0]
+    assert all(image is not None for row in images for image in row)
+    assert curve["distance"].len() == len(HOURS)
+    assert (options["effect"], options["onset_hours"]) == ("cytotoxic", 6.0)
+
+
+def test_a_strip_of_an_unknown_condition_is_none(full):
+    assert pictures.image_strip(load_screen(full.home), full, "A549|Unheard@1 µM") is None
+
+
+def test_flagged_and_missing_images_add_up_to_those_expected(full, monkeypatch):
+    seen = spied(monkeypatch, plates.plate_plots, "quality")
+    draw("quality_heatmap", full)
+    wells, scans = seen[0][0]
+    quality = full.read("image_quality", plate="P1")
+    assert scans["kept"].sum() == quality["keep"].sum()
+    assert (scans["kept"] + scans["flagged"] + scans["missing"] == 24).all()
+    for row in wells.iter_rows(named=True):
+        mine = quality.filter(pl.col("well") == row["well"])
+        assert row["flagged"] == pytest.approx(1 - mine["keep"].mean())
+        assert row["focus_slope"] == mine["focus_slope"].median()
+
+
+def test_well_names_give_rows_and_columns():
+    names = pl.DataFrame({"well": ["A01", "H12", "Z02", "AA01", "AF48"]})
+    found = names.select(*plates._row_and_column())
+    assert found.rows() == [(1, 1), (8, 12), (26, 2), (27, 1), (32, 48)]
+
+
+@pytest.mark.usefixtures("no_faults")
+def test_distances_fall_back_to_the_feature_space_there_is(own, monkeypatch):
+    for plate in PLATES:
+        raw = own.read("temporal_distances", MODEL, plate).filter(pl.col("features") == "raw")
+        own.write("temporal_distances", raw, model=MODEL, plate=plate)
+    seen = spied(monkeypatch, curve_plots, "distances")
+    draw("distances", own)
+    (curves,), options = seen[0]
+    assert options["y_label"] == "euclidean distance, raw features"
+    assert curves["metric"].unique().to_list() == ["euclidean"]
+
+
+def test_a_large_plate_is_sampled_the_same_way_each_time(full, monkeypatch):
+    monkeypatch.setattr(vectors, "MAX_IMAGES", 40)
+    seen = spied(monkeypatch, maps, "embedding_map")
+    draw("embedding_map", full)
+    draw("embedding_map", full)
+    (first, roles, hours), options = seen[0]
+    assert len(first) == len(roles) == len(hours) == 40
+    assert options["note"].startswith("40 of 192 images")
+    np.testing.assert_array_equal(first, seen[1][0][0])
+
+
+def test_wells_are_sampled_over_all_plates_and_keep_controls(full, monkeypatch):
+    monkeypatch.setattr(vectors, "MAX_WELLS", 16)
+    seen = spied(monkeypatch, maps, "sphering")
+    draw("sphering", full)
+    drawn = seen[0][0][0]
+    counts = drawn.group_by("plate").agg(pl.len(), (pl.col("role") == "negative_control").sum().alias("controls"))
+    assert counts.sort("plate").rows() == [("P1", 8, 4), ("P2", 8, 4)]
+
+
+def test_chosen_rows_are_those_of_a_plain_filter(full, monkeypatch):
+    monkeypatch.setattr(fetch, "_BATCH", 7)
+    everything = full.read("embeddings", MODEL, "P1")
+    wanted = everything.sample(31, seed=1).select("image_id")
+    found = fetch.chosen_rows(full.parts("embeddings", MODEL, "P1"), ["image_id", "embedding"], wanted)
+    naive = everything.filter(pl.col("image_id").is_in(wanted["image_id"].to_list())).select("image_id", "embedding")
+    assert found.sort("image_id").equals(naive.sort("image_id"))
+
+
+def test_endpoints_are_the_means_of_the_last_scans(full):
+    found = vectors._endpoints(load_screen(full.home), full, MODEL, "P1", ["A01", "B02"])
+    rows = full.read("well_profiles", MODEL, "P1")
+    last = rows["scan"].unique().sort().tail(5).to_list()
+    for well in ("A01", "B02"):
+        naive = np.mean(
+            [r["profile"] for r in rows.iter_rows(named=True) if r["well"] == well and r["scan"] in last], axis=0
+        )
+        np.testing.assert_allclose(found.filter(pl.col("well") == well)["profile"][0], naive, rtol=1e-5, atol=1e-7)
+
+
+def test_the_principal_plane_is_that_of_a_full_decomposition():
+    x = np.random.default_rng(0).normal(size=(60, 8)) * np.arange(1, 9) + 1000
+    points, explained = vectors.principal_plane(x)
+    u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
+    for axis in (0, 1):
+        naive = u[:, axis] * s[axis]
+        sign = np.sign(naive @ points[:, axis])
+        np.testing.assert_allclose(points[:, axis] * sign, naive, atol=1e-2)
+    np.testing.assert_allclose(explained, (s**2 / (s**2).sum())[:2], rtol=1e-4)
+
+
+@pytest.mark.parametrize("x", [np.ones((4, 3)), np.arange(5.0)[:, None], np.zeros((1, 4))])
+def test_a_plane_of_points_without_spread_is_flat(x):
+    points, explained = vectors.principal_plane(x)
+    assert points.shape == (len(x), 2)
+    assert np.isfinite(points).all()
+    assert 0 <= sum(explained) <= 1 + 1e-6
+
+
+def test_profiles_are_standardized_against_the_controls_alone():
+    x = np.array([[1.0, 5.0, 2.0], [3.0, 5.0, 6.0], [8.0, 9.0, 0.0]])
+    z = vectors.standardized(x, np.array([True, True, False]))
+    # Controls: 1 and 3 (mean 2, sd 1); 5 and 5 (left out); 2 and 6 (mean 4, sd 2).
+    np.testing.assert_allclose(z, [[-1, -1], [1, 1], [6, -2]])
+
+
+def test_distances_to_controls_are_in_units_of_their_median():
+    x = np.array([[0.0, 3.0], [0.0, -3.0], [4.0, 0.0], [7.0, 7.0], [1.0, 1.0]])
+    plates_of = pl.Series(["P1", "P1", "P1", "P2", "P2"])
+    control = pl.Series([True, True, False, True, False])
+    found = vectors.relative_distances(x, plates_of, control)
+    np.testing.assert_allclose(found[:3], [1, 1, 4 / 3])  # centre (0, 0), both controls 3 away
+    assert np.isnan(found[3:]).all()  # one control has no distance to itself
+
+
+def test_similar_features_become_neighbours():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 30))
+    z = np.stack([a, b, a + 0.01, b + 0.01, a - 0.01, b - 0.01], axis=1)
+    order = vectors.similar_first(z).tolist()
+    assert [i % 2 for i in order] in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
+
+
+def test_cluster_curves_are_scaled_and_clustered_as_the_table_says(full, monkeypatch):
+    seen = spied(monkeypatch, curve_plots, "clusters")
+    draw("cluster_curves", full)
+    (curves,), options = seen[0]
+    assert options["y_label"] == "distance, scaled per cell line drug"
+    assert curves["value"].min() == pytest.approx(0)
+    assert curves["value"].max() == pytest.approx(1)
+    assert curves["hours"].min() == 0
+    assert set(curves["condition_id"]) == set(full.read("temporal_clusters", MODEL)["condition_id"])
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"), [(1, ["c"]), (2, ["a", "e"]), (3, ["a", "c", "e"]), (9, ["a", "b", "c", "d", "e"])]
+)
+def test_a_few_are_chosen_evenly(n, expected):
+    assert fetch.evenly(list("abcde"), n) == expected
