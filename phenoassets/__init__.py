@@ -3,3 +3,5 @@
 Nothing below this package knows who runs it: no Dagster, no ``context``, no environment variable. Only
 ``definitions.py`` (the composition root) and ``cli.py`` look up to the platform.
 """
+
+__version__ = "0.1.0"

@@ -188,7 +188,7 @@ _ALL: Final = (
             _maybe("vessel_id", STR, "Vessel id of the instrument"),
             _maybe("treated_at", TIME, "Local time of treatment"),
             _maybe("treated_after_hours", F64, "Treatment, hours after the first scan", "h"),
-            _c("dilution", F64, "Factor from the plate map's concentration to that in the well"),
+            _c("dilution", F64, "Fold by which the plate map's concentration is diluted in the well"),
             _maybe("time_zone", STR, "Time zone of the instrument's clock"),
             _maybe("um_per_pixel", F64, "Size of a pixel", "µm"),
             _c("status", STR, "imaged, or why not"),

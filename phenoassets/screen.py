@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from phenoassets.errors import SettingsError
 from phenoassets.home import Home, check_model_name, check_plate_name
+from phenoassets.incucyte.conditions import DEFAULT_NEGATIVE, NEVER
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -43,11 +44,8 @@ class Exports(_Section):
 class Controls(_Section):
     """How control wells are recognised in a plate map."""
 
-    negative: str = Field(
-        r"(?i)^(dmso|pbs|vehicle|untreated|control|medium|media|solvent)\b.*",
-        description="pattern of a negative control's compound",
-    )
-    positive: str = Field("(?!)", description="pattern of a positive control's compound; none by default")
+    negative: str = Field(DEFAULT_NEGATIVE, description="pattern of a negative control's compound")
+    positive: str = Field(NEVER, description="pattern of a positive control's compound; none by default")
 
 
 class Correction(_Section):
@@ -66,7 +64,8 @@ class Quality(_Section):
 class Embedding(_Section):
     """How images become vectors."""
 
-    precision: Literal["float32", "float16"] = Field("float32", description="type of the stored vectors")
+    precision: Literal["float32", "bf16", "float16"] = Field("float32", description="arithmetic of the networks")
+    stored: Literal["float32", "float16"] = Field("float32", description="type of the stored vectors")
 
 
 class Profiles(_Section):

@@ -3,8 +3,6 @@
 A resource limits nothing across processes; one step a device at a time comes of ``pool="gpu"`` on the assets.
 """
 
-from typing import Literal
-
 import dagster as dg
 
 from phenoassets.models.base import Model
@@ -14,7 +12,6 @@ class ComputeDevice(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The compute device, chosen when it is first needed."""
 
     device: str = "auto"
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     batch_size: int = 0
 
     def resolve(self) -> str:

@@ -18,7 +18,7 @@ from phenoassets.screen import Screen
 from phenoassets.sphering import Spherizer, sphere_plate
 from phenoassets.tables import TableStore
 from phenoassets.timing import elapsed_hours, treatment_hours
-from phenoassets.treatments import score_treatments
+from phenoassets.treatments import check_controls, score_treatments
 
 
 def sphere(screen: Screen, store: TableStore, name: str) -> Written:
@@ -46,14 +46,19 @@ def rank_treatments(screen: Screen, store: TableStore, name: str) -> Written:
     found = _endpoints(screen, store, name, left_out)
     if not found:
         raise _nothing(name, left_out)
+    profiles = pl.concat([profiles for profiles, _ in found.values()])
+    plate_maps = pl.concat([plate_map for _, plate_map in found.values()])
+    spherizer = Spherizer(settings.sphering.regularization, scale="std")
     frame = score_treatments(
-        pl.concat([profiles for profiles, _ in found.values()]),
-        pl.concat([plate_map for _, plate_map in found.values()]),
-        spherizer=Spherizer(settings.sphering.regularization, scale="std"),
+        profiles,
+        plate_maps,
+        spherizer=spherizer,
         q_threshold=settings.treatments.q_value,
         seed=settings.treatments.seed,
     )
     store.write("strong_treatments", frame, model=name)
+    unusable = check_controls(profiles, plate_maps, spherizer=spherizer).filter(pl.col("problem").is_not_null())
+    left_out |= {f"{p} {line}": why for p, line, why in unusable.select("plate", "cell_line", "problem").iter_rows()}
     notes = {"strong": int(frame["strong"].sum()), **{f"left out: {plate}": why for plate, why in left_out.items()}}
     return Written("strong_treatments", frame.height, frame.height, version_of(frame), notes)
 

@@ -133,16 +133,21 @@ def catalogue_images(screen: Screen, store: TableStore, plate: str, progress: Pr
     )
     images = images.with_columns(image_ids(images))
     rejected = _rejected(listing.rejected, exports, plate)
-    known_at = dict(known.select("path", "bytes").iter_rows())
-    ids = set(known["image_id"])
-    changed = images.filter(
-        pl.col("path").replace_strict(known_at, default=None, return_dtype=pl.Int64) != pl.col("bytes")
-    )
+    at = dict(known.select("path", "bytes").iter_rows())
+    changed = images.filter(pl.col("path").replace_strict(at, default=None, return_dtype=pl.Int64) != pl.col("bytes"))
+    used = store.read("image_quality", plate=plate, columns=["image_id"])
+    text = f"its size changed after it was used; phenoassets plate reimport {plate} takes it anew"
     rejected += [
-        reject(r, "changed_since_import", f"its size changed; phenoassets plate reimport {plate} takes it anew")
-        for r in changed.to_dicts()
+        reject(r, "changed_since_import", text) for r in changed.join(used, on="image_id", how="semi").to_dicts()
     ]
-    fresh = images.filter(~pl.col("path").is_in(list(known_at)))
+    # A file that was catalogued while it was being copied, and so could not be read, is catalogued anew.
+    grown = changed.join(used, on="image_id", how="anti")
+    if grown.height:
+        known = known.join(grown, on="image_id", how="anti")
+        table.replace(known)
+    known_at = known["path"].to_list()
+    ids = set(known["image_id"])
+    fresh = images.filter(~pl.col("path").is_in(known_at))
     rows: list[dict[str, Any]] = []
     new = done = 0
     for group in fresh.sort("scan", "well", "field", "channel", "path").iter_slices(_BATCH):
@@ -189,7 +194,8 @@ def write_scans(screen: Screen, store: TableStore, plate: str) -> Written:
     images = list_plate(screen, plate).images
     usable = store.read("raw_images", plate=plate, columns=["well", "field", "channel", "scan"])
     keys = ["well", "field", "channel", "scan"]
-    frame = scan_table(plate, images.unique(keys).join(usable, on=keys, how="semi"))
+    present = images.unique(keys).join(usable, on=keys, how="semi")
+    frame = scan_table(plate, present, screen.plate_row(plate)["time_zone"])
     store.write("scans", frame, plate=plate)
     incomplete = frame.filter(~pl.col("complete")).height
     last = frame["hours_since_start"].max()
