@@ -22,7 +22,7 @@ RADIUS: Final = 12
 """Of the smoothing disk, in pixels of the reduced picture."""
 
 FEW: Final = 8
-"""Below so many pictures places are still where cells lie: the function is then a parabola in x and y."""
+"""With fewer pictures the function is a parabola in x and y alone: anything finer would be their cells."""
 
 FLOOR: Final = 0.1
 
@@ -34,10 +34,10 @@ def estimate_illumination(
 
     Each picture is reduced by the mean of 4 x 4 pixels and divided by its median, so that none weighs more for being
     brighter. ``median`` takes the median over pictures at each place, which is the background as long as cells cover
-    a place less than half of the time; ``mean`` takes the mean, as DeepProfiler does (Moshkov et al.). The result is
-    smoothed by a median over a disk of radius 12 and a Gaussian, enlarged, floored and divided by its mean. With fewer
-    than `FEW` pictures a parabola in x and y is fitted instead of smoothing. The same pictures in the same order give
-    the same bytes.
+    a place less than half of the time; ``mean`` takes the mean, as DeepProfiler does (Moshkov et al.). A parabola in x
+    and y is fitted to it, and what it leaves over is smoothed by a median over a disk of radius 12 and a Gaussian, so
+    that the smoothing does not flatten the slopes at the edges; with fewer than `FEW` pictures the parabola is all. The
+    product is enlarged, floored and divided by its mean. The same pictures in the same order give the same bytes.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def estimate_illumination(
             )
         small = _reduce(image)
         level = float(np.median(small))
-        if level > 0 and small.min() != small.max():
+        if level > 0 and image.min() != image.max():
             reduced.append(small / np.float32(level))
         if len(reduced) == limit:
             break
@@ -87,7 +87,8 @@ def estimate_illumination(
         raise ImageError("no_illumination", "no picture to estimate the illumination from: all are empty or missing")
     stack = np.stack(reduced)  # (n, h, w)
     middle = np.median(stack, axis=0) if method == "median" else stack.mean(axis=0, dtype=np.float64)
-    small = _parabola(middle) if len(reduced) < FEW else _smooth(middle)
+    trend = np.maximum(_parabola(middle), FLOOR)
+    small = trend if len(reduced) < FEW else trend * _smooth(middle / trend)
     function = np.maximum(_enlarge(small, shape), FLOOR)
     return np.asarray(function / function.mean(dtype=np.float64), dtype=np.float32)
 

@@ -264,11 +264,14 @@ class PlateStore:
             for positions in by_shard.values():
                 positions.sort(key=lambda position: indices[position])
                 at = [indices[position] for position in positions]
-                stack = np.stack([images[position] for position in positions]).astype(contents.array_dtype, copy=False)
-                if at == list(range(at[0], at[0] + len(at))):
-                    array[at[0] : at[0] + len(at), plane] = stack
-                else:
-                    array.set_orthogonal_selection((np.asarray(at), plane), stack)
+                first, end = at[0], at[-1] + 1
+                if end - first == len(at):
+                    span = np.empty((len(at), *contents.shape), dtype=contents.array_dtype)
+                else:  # one write a file: what lies between is written again as it is
+                    span = np.array(array[first:end, plane])
+                for place_in_time, position in zip(at, positions, strict=True):
+                    span[place_in_time - first] = images[position]
+                array[first:end, plane] = span
         return indices
 
     def read(self, well: str, field: int, channel: str, index: int) -> NDArray[Any]:
@@ -322,17 +325,14 @@ class PlateStore:
         plane = contents.channels.index(channel)
         with _faults_named(self.path):
             array = self._array(place)
-            if indices == list(range(indices[0], indices[0] + len(indices))):
-                stack = np.asarray(array[indices[0] : indices[0] + len(indices), plane])
-            else:
-                stack = np.asarray(array.get_orthogonal_selection((np.asarray(indices), plane)))
+            stack = [picture for first, end in _runs(indices) for picture in np.asarray(array[first:end, plane])]
         for index, picture in zip(indices, stack, strict=True):
             if not picture.any():
                 raise StoreError(
                     f"{self.path.stem} {well} field {field} {channel}: no picture at position {index} "
                     f"({contents.scans[index]}); reimport the plate"
                 )
-        return list(stack.astype(contents.dtypes[channel], copy=False))
+        return [picture.astype(contents.dtypes[channel], copy=False) for picture in stack]
 
     def _place(self, contents: Contents, well: str, field: int, channel: str) -> str:
         path = self.image_path(well, field)
@@ -424,6 +424,17 @@ class PlateStore:
         target = self.path / name
         if not target.is_file() or target.read_bytes() != content:
             _put(target, content, self.path)
+
+
+def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
+    """First and end of each run of consecutive numbers; zarr reads a slice many times faster than a list."""
+    runs: list[tuple[int, int]] = []
+    for index in indices:
+        if runs and runs[-1][1] == index:
+            runs[-1] = (runs[-1][0], index + 1)
+        else:
+            runs.append((index, index + 1))
+    return runs
 
 
 def image_shape(contents: Contents) -> tuple[int, int]:
