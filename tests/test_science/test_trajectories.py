@@ -282,7 +282,7 @@ def test_sphering_shrinks_the_directions_in_which_controls_differ():
     vectors = {}
     for well in wells:
         noise = rng.normal(0, 1, (len(hours), 4)) * [10, 0.1, 0.1, 0.1]
-        vectors[well] = noise + [100, 0, 0, 0]
+        vectors[well] = noise + np.array([100, 0, 0, 0])
     for i in range(1, 5):
         vectors[f"B{i:02d}"] = vectors[f"B{i:02d}"] + [10, 0, 0, 0]  # as large as the noise along it
         vectors[f"C{i:02d}"] = vectors[f"C{i:02d}"] + [0, 1, 0, 0]  # small, where controls agree
