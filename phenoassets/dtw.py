@@ -47,13 +47,18 @@ def dtw_distance(a: npt.ArrayLike, b: npt.ArrayLike, window: int | None = None) 
     ends. `window` bounds how far apart two aligned indices may be (Sakoe and Chiba), widened to the difference of the
     lengths where that is more.
     """
+    return float(dtw_distances(np.atleast_2d(np.asarray(a, np.float64)), b, window)[0])
+
+
+def dtw_distances(x: npt.ArrayLike, curve: npt.ArrayLike, window: int | None = None) -> Floats:
+    """DTW distances (n,) of all rows of `x` (n, t) to one curve; see `dtw_distance`."""
     from phenoassets.dtw_kernels import squared_dtw_to_all
 
-    rows, lengths = _checked(np.atleast_2d(np.asarray(a, np.float64)))
-    other, other_lengths = _checked(np.atleast_2d(np.asarray(b, np.float64)))
-    out = np.empty(1)
+    rows, lengths = _checked(np.asarray(x, np.float64))
+    other, other_lengths = _checked(np.atleast_2d(np.asarray(curve, np.float64)))
+    out = np.empty(len(rows))
     squared_dtw_to_all(rows, lengths, other[0], other_lengths[0], _radius(window, rows, other), out)
-    return float(np.sqrt(out[0]))
+    return np.asarray(np.sqrt(out))
 
 
 def dtw_matrix(x: npt.ArrayLike, window: int | None = None) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from phenoassets.cluster_scores import silhouettes
 from phenoassets.dtw import dtw_kmeans, dtw_matrix
 from phenoassets.effect_rules import EffectRules, label_effect, onset, onset_by_dose_variation, onset_interval
 from phenoassets.preparation import (
@@ -40,7 +41,7 @@ __all__ = [
     "onset_interval",
 ]
 
-SILHOUETTE_AT_MOST = 2000
+SILHOUETTE_AT_MOST = 4000  # a distance matrix of 128 MB
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,14 @@ def find_clusters(
     confluence = _growth_on(growth, scans, trajectories.condition_ids, trajectories.hours)
     n = len(trajectories.condition_ids)
     labels = np.full(n, -1, np.int64)
-    silhouettes = np.full(n, np.nan)
+    own_silhouettes = np.full(n, np.nan)
     centers = np.empty((0, len(trajectories.hours)))
     k = min(k, n)
     if k:
         found = dtw_kmeans(trajectories.values, k, seed, n_init, window)
         labels, centers = found.labels_, found.centers_
-        silhouettes = _silhouettes(trajectories.values, labels, window)
+        if n <= SILHOUETTE_AT_MOST:
+            own_silhouettes = silhouettes(dtw_matrix(trajectories.values, window), labels)
     effects = [_center_effect(trajectories, confluence, labels == c, centers[c], rules) for c in range(k)]
     rows = _own_rows(curves, growth, scans, rules)
     place = {condition: i for i, condition in enumerate(trajectories.condition_ids)}
@@ -148,7 +150,7 @@ def find_clusters(
         cluster = -1 if i is None else int(labels[i])
         row["cluster"] = cluster
         row["cluster_effect"] = effects[cluster] if cluster >= 0 else None
-        row["silhouette"] = None if i is None or np.isnan(silhouettes[i]) else float(silhouettes[i])
+        row["silhouette"] = None if i is None or np.isnan(own_silhouettes[i]) else float(own_silhouettes[i])
     table = TABLES["temporal_clusters"]
     names = distances.select("model", "condition_id", "metric", "features").unique()
     own = pl.DataFrame(rows, schema={c: table.column(c).dtype for c in _OWN}, orient="row")  # type: ignore[misc]
@@ -266,24 +268,6 @@ def _mean_known(values: Floats) -> Floats:
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0))
-
-
-def _silhouettes(values: Floats, labels: Ints, window: int | None) -> Floats:
-    """Silhouette of each curve under DTW; not-a-number with one cluster, or where the matrix would be too large."""
-    sizes = np.bincount(labels)
-    if (sizes > 0).sum() < 2 or len(labels) > SILHOUETTE_AT_MOST:
-        return np.full(len(labels), np.nan)
-    matrix = dtw_matrix(values, window)
-    to_cluster = np.stack([matrix[:, labels == c].sum(axis=1) for c in range(len(sizes))], axis=1)
-    own = np.arange(len(labels)), labels
-    with np.errstate(invalid="ignore", divide="ignore"):
-        inside = to_cluster[own] / (sizes[labels] - 1)
-        outside = to_cluster / sizes
-        outside[own] = np.inf
-        outside[:, sizes == 0] = np.inf
-        nearest = outside.min(axis=1)
-        score = (nearest - inside) / np.maximum(nearest, inside)
-    return np.where(sizes[labels] == 1, 0.0, np.nan_to_num(score))
 
 
 def _center_rows(centers: Floats, hours: Floats, labels: Ints, effects: list[str | None]) -> pl.DataFrame:

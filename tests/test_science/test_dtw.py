@@ -67,7 +67,7 @@ def test_one_distance_is_worked_by_hand():
     assert dtw_distance([1, 2], [0, 4]) == np.sqrt(5)
 
 
-@pytest.mark.parametrize("radius", [None, 0, 3, 10])
+@pytest.mark.parametrize("radius", [None, 3])
 def test_distances_equal_those_of_tslearn(radius):
     x, _ = curves(12, 40, 0)
     metrics = tslearn_metrics()
