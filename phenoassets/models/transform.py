@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from phenoassets.errors import ImageError
 
@@ -34,6 +34,9 @@ class Transform(BaseModel):
     size
         Side or (height, width) in pixels after bilinear resizing (half-pixel centres, as torchvision's ``Resize`` on
         tensors); null keeps the size.
+    shrink
+        In place of `size`: what is left of the sides is divided by this and rounded, so that frames of any size keep
+        their scale. Only pooled readouts take it.
     antialias
         Whether resizing widens its kernel when it shrinks, as PIL does.
     intensity
@@ -48,15 +51,26 @@ class Transform(BaseModel):
 
     crop: Side | None = 256
     size: Side | None = 128
+    shrink: Annotated[int, Field(ge=1)] | None = None
     antialias: bool = True
     intensity: Literal["full_range", "percentile"] = "full_range"
     n_channels: Literal[1, 3] = 1
 
+    @model_validator(mode="before")
+    @classmethod
+    def _shrink_stands_for_size(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and raw.get("shrink") is not None:
+            if raw.get("size") is not None:
+                raise ValueError("size and shrink exclude each other")
+            return raw | {"size": None}
+        return raw
+
     @property
     def output_size(self) -> tuple[int, int] | None:
         """Height and width of what the network sees; None where it follows the frame."""
-        side = self.crop if self.size is None else self.size
-        return None if side is None else _pair(side)
+        if self.size is not None:
+            return _pair(self.size)
+        return None if self.crop is None else self._target(*_pair(self.crop))
 
     def cut(self, images: NDArray[Any]) -> NDArray[Any]:
         """Check and crop images; a view of the input, and the same again when applied twice.
@@ -125,18 +139,24 @@ class Transform(BaseModel):
         return x if full == 1.0 else x.div_(full)
 
     def resize(self, x: torch.Tensor) -> torch.Tensor:
-        """Resize (n, 1, h, w) to `size`, and repeat it over the channels."""
+        """Resize (n, 1, h, w) to `size` or by `shrink`, and repeat it over the channels."""
         from torch.nn import functional
 
-        if self.size is not None and tuple(x.shape[-2:]) != _pair(self.size):
-            x = functional.interpolate(
-                x, size=_pair(self.size), mode="bilinear", align_corners=False, antialias=self.antialias
-            )
+        target = self._target(x.shape[-2], x.shape[-1])
+        if tuple(x.shape[-2:]) != target:
+            x = functional.interpolate(x, size=target, mode="bilinear", align_corners=False, antialias=self.antialias)
         return x.expand(-1, self.n_channels, -1, -1)
 
     def apply(self, images: NDArray[Any], device: torch.device | str = "cpu") -> torch.Tensor:
-        """All steps: (n, h, w) images to (n, n_channels, size, size) float32 in 0..1."""
+        """All steps: (n, h, w) images to (n, n_channels, h', w') float32 in 0..1."""
         return self.resize(self.to_unit(images, device))
+
+    def _target(self, height: int, width: int) -> tuple[int, int]:
+        if self.size is not None:
+            return _pair(self.size)
+        if self.shrink is not None:
+            return max(1, round(height / self.shrink)), max(1, round(width / self.shrink))
+        return height, width
 
 
 def _pair(side: int | tuple[int, int]) -> tuple[int, int]:
