@@ -89,12 +89,11 @@ def effect_matrix(conditions: pl.DataFrame, *, title: str = "Effects", note: str
     axes[0].set_yticks(range(len(shown)))
     axes[0].set_yticklabels([style.text(drug, 34) for drug in shown], fontsize=style.SMALL)
     units = ranked["concentration_unit"].drop_nulls().unique().sort().to_list()
-    how = f"; number: {', '.join(units)}" if roomy and units else ""
-    figure.supxlabel(f"dose, lowest to highest{how}", fontsize=style.LABEL, color=style.INK)
+    how = f"doses from lowest to highest{', in ' + ', '.join(units) if roomy and units else ''}"
     entries = style.effect_entries(conditions["effect"].to_list())
     style.legend(figure, entries, loc="outside lower left", ncols=3 if width < 8 else 5)
-    cut = f"  ·  {len(shown)} of {len(drugs)} compounds" if len(drugs) > len(shown) else ""
-    style.head(figure, style.text(title, 90), style.text(note, 150) + cut)
+    cut = f"{len(shown)} of {len(drugs)} compounds" if len(drugs) > len(shown) else ""
+    style.head(figure, style.text(title, 90), style.text("  ·  ".join(filter(None, (note, how, cut))), 150))
     return style.to_png(figure)
 
 
@@ -167,7 +166,7 @@ def profile_heatmap(
     *,
     title: str = "Profiles",
     note: str = "",
-    limit: float = 6.0,
+    limit: float | None = None,
 ) -> bytes:
     """Profiles of a plate's wells, feature by feature, in standard deviations of the controls.
 
@@ -178,8 +177,9 @@ def profile_heatmap(
     wells
         role, compound, in the order in which they are drawn: one block a role and compound.
     limit
-        Where the colours end.
+        Where the colours end; by default where 2 % of the values lie beyond, but not below 3.
     """
+    limit = limit or max(3.0, style.limits_of(np.abs(z), 0, 98)[1])
     figure = style.new_figure(10.4, float(np.clip(1.7 + 0.034 * len(z), 4.2, 9.5)))
     strip, ax = figure.subplots(1, 2, width_ratios=(0.22, 10))
     shown = ax.imshow(z, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")

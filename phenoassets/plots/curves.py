@@ -38,8 +38,8 @@ def growth(curves: pl.DataFrame, *, title: str = "Growth", x_label: str) -> byte
         ax.plot(at, 100 * mean, color=style.ROLE_COLOURS["negative_control"], linewidth=1.3, linestyle="--", zorder=3)
 
     top = 100 * _most(curves, "confluence", "control_confluence")
-    figure = _doses(curves, backdrop, "confluence", (0.0, min(max(top * 1.08, 1.0), 105.0)), scale=100.0)
-    _outer_labels(figure, x_label, "confluence (%)")
+    limits = (0.0, min(max(top * 1.08, 1.0), 105.0))
+    figure = _doses(curves, backdrop, "confluence", limits, (x_label, "confluence (%)"), scale=100.0)
     note = "dashed: negative controls ± standard deviation over wells"
     _head_with_count(figure, title, note, curves)
     return style.to_png(figure)
@@ -61,8 +61,8 @@ def distances(curves: pl.DataFrame, *, title: str = "Distance to controls", x_la
         ax.fill_between(at, 0, high, color="#DDDDDD", linewidth=0)
 
     top = _most(curves, "distance", "high", "null_high")
-    figure = _doses(curves, backdrop, "distance", (0.0, top * 1.04 or 1.0), band=("low", "high"))
-    _outer_labels(figure, x_label, y_label)
+    limits = (0.0, top * 1.04 or 1.0)
+    figure = _doses(curves, backdrop, "distance", limits, (x_label, y_label), band=("low", "high"))
     note = "grey: distance of controls to each other  ·  band: bootstrap over wells"
     _head_with_count(figure, title, note, curves)
     return style.to_png(figure)
@@ -108,8 +108,8 @@ def clusters(
             ax.spines["left"].set_linewidth(3.0)
     value_limits = style.limits_of(curves["value"].drop_nulls(), 0, 100)
     margin = 0.05 * (value_limits[1] - value_limits[0])
-    style.align(axes, 4, _extent(curves), (value_limits[0] - margin, value_limits[1] + margin))
-    _outer_labels(figure, x_label, y_label)
+    y_limits = (value_limits[0] - margin, value_limits[1] + margin)
+    style.align(axes, 4, _extent(curves), y_limits, x_label, y_label)
     effects = curves.group_by("condition_id").agg(pl.col("effect").first())["effect"].to_list()
     style.legend(figure, style.effect_entries(effects), loc="outside lower left", ncols=5)
     style.head(
@@ -137,6 +137,7 @@ def _doses(
     backdrop: Callable[[Axes, pl.DataFrame], None],
     column: str,
     limits: tuple[float, float],
+    labels: tuple[str, str],
     *,
     scale: float = 1.0,
     band: tuple[str, str] | None = None,
@@ -164,7 +165,7 @@ def _doses(
         middle: list[tuple[str, style.Colour]] = [("", colour) for colour in shades[1:-1]]
         entries = [("lowest dose", shades[0]), *middle, ("highest dose", shades[-1])]
         style.legend(figure, entries, loc="outside lower left", ncols=most, columnspacing=0.4)
-    style.align(axes, n_columns, _extent(curves), limits)
+    style.align(axes, n_columns, _extent(curves), limits, *labels)
     return figure
 
 
@@ -199,11 +200,6 @@ def _head_with_count(figure: Figure, title: str, note: str, curves: pl.DataFrame
     n = len(_groups(curves))
     more = f"  ·  {MAX_PANELS} of {n} compounds" if n > MAX_PANELS else ""
     style.head(figure, style.text(title, 90), note + more)
-
-
-def _outer_labels(figure: Figure, x: str, y: str) -> None:
-    figure.supxlabel(style.text(x), fontsize=style.LABEL, color=style.INK)
-    figure.supylabel(style.text(y), fontsize=style.LABEL, color=style.INK)
 
 
 def _columns(frame: pl.DataFrame, *names: str) -> tuple[npt.NDArray[np.float64], ...]:

@@ -225,7 +225,8 @@ def _strip_curve(
         )
     ax.set_ylim(bottom=0)
     ax.margins(x=0.02)
-    style.legend(ax, entries, loc="upper left")
+    above = (0.0, 0.98)
+    style.legend(ax, entries, loc="lower left", bbox_to_anchor=above, ncols=len(entries), borderaxespad=0.2)
 
 
 def _flat(images: Grid) -> list[Image | None]:

@@ -108,14 +108,15 @@ def sphering(
     style.legend(axes[0, 1], entries, marker="o", loc="best", frameon=True, framealpha=0.8, edgecolor="none")
     reach = wells.select("before_distance", "after_distance").to_numpy()
     reach = reach[np.isfinite(reach) & (reach > 0)]
+    shares = [0.0]
     for ax, when in zip(axes[1], ("before", "after"), strict=True):
         if reach.size:
             edges = np.geomspace(0.95 * reach.min(), 1.05 * reach.max(), 40)
-            _distance_histogram(ax, wells[f"{when}_distance"].to_numpy(), control, edges)
+            shares.append(_distance_histogram(ax, wells[f"{when}_distance"].to_numpy(), control, edges))
         else:
             style.no_data(ax, "no distances")
         style.dress(ax, "", "distance to the plate's controls (their median = 1)", "share of wells (%)")
-    top = 1.25 * max(ax.get_ylim()[1] for ax in axes[1])
+    top = max(25.0, 1.6 * max(shares))  # controls that fit it may all lie at one distance
     for ax in axes[1]:
         ax.set_ylim(0, top)
     style.head(figure, style.text(title, 90), style.text(note or "squares: negative controls", 150))
@@ -124,7 +125,9 @@ def sphering(
 
 def _distance_histogram(
     ax: Axes, distance: npt.NDArray[np.floating], control: npt.NDArray[np.bool_], edges: npt.NDArray[np.floating]
-) -> None:
+) -> float:
+    """Draw both groups; the largest share (%) of treated wells in one bin comes back."""
+    top = 0.0
     finite = np.isfinite(distance) & (distance > 0)
     parts = (("treatment", finite & ~control), ("negative_control", finite & control))
     entries = []
@@ -134,7 +137,7 @@ def _distance_histogram(
             weights = np.full(n, 100 / n)
             colour = style.ROLE_COLOURS[role]
             filled = role == "treatment"
-            ax.hist(
+            share, _, _ = ax.hist(
                 distance[chosen],
                 edges,
                 weights=weights,
@@ -143,11 +146,13 @@ def _distance_histogram(
                 alpha=0.7 if filled else 1.0,
                 linewidth=0 if filled else 1.6,
             )
+            top = float(share.max()) if filled else top
             name = "treated wells" if filled else "negative controls"
             entries.append((f"{name} ({n:,})", colour))
     ax.set_xscale("log")
     _plain_log_ticks(ax, float(edges[0]), float(edges[-1]))
     style.legend(ax, entries, loc="upper right", ncols=2)
+    return top
 
 
 def _plain_log_ticks(ax: Axes, low: float, high: float) -> None:
@@ -201,7 +206,7 @@ def _by_cluster(ax: Axes, points: Points, cluster: npt.NDArray[np.integer], area
         x, y = np.median(points[cluster == number], axis=0)
         halo = [withStroke(linewidth=2.5, foreground="white")]
         ax.text(x, y, str(number), fontsize=style.LABEL, fontweight="bold", ha="center", va="center", path_effects=halo)
-    style.bare(ax, f"By cluster: {len(named)}, and {int(noise.sum()):,} wells of none (grey)", style.TITLE)
+    style.bare(ax, f"By cluster: {len(named)}; {int(noise.sum()):,} wells in none (grey)", style.TITLE)
 
 
 def _by_name(

@@ -206,8 +206,10 @@ def panels(n: int, n_columns: int, width: float, height: float) -> tuple[Figure,
     return figure, [figure.add_subplot(spec[i // n_columns, i % n_columns]) for i in range(n)]
 
 
-def align(axes: Sequence[Axes], n_columns: int, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Give panels made by `panels` the same limits, and numbers along the left and lower edge alone.
+def align(
+    axes: Sequence[Axes], n_columns: int, x: tuple[float, float], y: tuple[float, float], x_label: str, y_label: str
+) -> None:
+    """Give panels made by `panels` the same limits, and numbers and labels along the left and lower edge alone.
 
     Axes that are shared by matplotlib itself cost the square of their number.
     """
@@ -215,7 +217,12 @@ def align(axes: Sequence[Axes], n_columns: int, x: tuple[float, float], y: tuple
     for i, ax in enumerate(axes):
         ax.set_xlim(*x)
         ax.set_ylim(*y)
-        ax.tick_params(labelleft=i % n_columns == 0, labelbottom=i + n_columns >= len(axes))
+        lowest = i + n_columns >= len(axes)
+        ax.tick_params(labelleft=i % n_columns == 0, labelbottom=lowest)
+        if lowest:
+            ax.set_xlabel(text(x_label), fontsize=SMALL, color=INK)
+    if axes:
+        axes[0].figure.supylabel(text(y_label), fontsize=LABEL, color=INK)
 
 
 def dress(ax: Axes, title: str = "", x: str = "", y: str = "", *, grid: bool = True, size: float = TITLE) -> None:

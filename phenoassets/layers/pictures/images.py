@@ -136,10 +136,11 @@ def _strip(
         [hours[scan] for scan in scans],
         distances.join(when.frame, on=["plate", "scan"]).sort("hours"),
         title=condition_text(treated["condition_id"]),
-        note=f"{plate}  ·  {model}, {metric} distance, {features} features",
+        note=f"{plate}  ·  {model}, {features} features",
         effect=answer.get("effect"),
         onset_hours=answer.get("onset_hours") if when.label == "hours after treatment" else None,
         x_label=when.label,
+        y_label=f"{metric} distance to controls",
     )
 
 

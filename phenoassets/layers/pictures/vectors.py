@@ -116,9 +116,8 @@ def sphering(screen: Screen, store: TableStore, model: str) -> bytes | None:
         }
     drawn = wells.select("plate", "role").with_columns(pl.Series(name, values) for name, values in columns.items())
     shown = f"{drawn.height:,} of {known.height:,} wells" if drawn.height < known.height else f"{drawn.height:,} wells"
-    note = (
-        f"{shown} at the last {screen.settings.sphering.window_scans} scans; squares: negative controls, which fit it"
-    )
+    window = screen.settings.sphering.window_scans
+    note = f"{shown}, mean of the last {window} scans; squares: the negative controls, to which sphering is fitted"
     return maps.sphering(drawn, title=f"Sphering of profiles ({model})", note=note)
 
 
