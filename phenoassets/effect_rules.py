@@ -25,29 +25,46 @@ class EffectRules:
     smoothing_points
         Window of the centred rolling median that curves are judged by.
     null_margin
-        A curve is outside when it exceeds the null band by this factor.
+        A distance is outside when it exceeds the null band by this factor.
+    effect_height
+        A condition has an effect when its smoothed distance reaches this multiple of the null band, and stays outside
+        for `sustained_hours` without a break.
     sustained_hours
-        How long a curve must stay outside, without a break, to count as an effect.
+        How long that is.
     end_hours
         The last hours, whose median is the end level.
     fallen_level
         A response has fallen when its end level, above the null band, is below this share of its peak.
     risen_level
         A response rises to the end when its end level is above this share of its peak.
+    death_hours, death_growth
+        Cells die in hours over which the covered area grows by less than this fraction,
     death_drop
-        Cells die when confluence ends this share below where growth like the controls' would have it, and shrinks.
+        if it ends this much lower, relative to that of the controls, than it was at treatment.
     arrest_hours
         Death that begins this long after the departure from the controls follows an arrest.
     """
 
     smoothing_points: int = 5
-    null_margin: float = 1.0
+    null_margin: float = 1.1
+    effect_height: float = 1.5
     sustained_hours: float = 8.0
     end_hours: float = 8.0
     fallen_level: float = 0.4
     risen_level: float = 0.75
-    death_drop: float = 0.25
+    death_hours: float = 12.0
+    death_growth: float = 0.01
+    death_drop: float = 0.15
     arrest_hours: float = 12.0
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A condition after treatment: hours, and its distance over the smoothed null band, as it is and smoothed."""
+
+    hours: Floats
+    height: Floats
+    smooth: Floats
 
 
 def label_effect(
@@ -61,12 +78,12 @@ def label_effect(
 ) -> str | None:
     """Name the effect of a condition by the shape of its unscaled distance to the controls.
 
-    A curve that does not leave the null band for `sustained_hours` is ``none``, and so is one that starts at its
-    highest and falls back into the band: at low density distances are large by themselves. Of the others, without
-    confluence, one that rises to the end is ``cytotoxic``, one that rises and falls ``cytostatic``, one between them
-    ``mixed``. With confluence, death decides: without it the effect is ``cytostatic`` (an arrest for good also leads
-    away from growing controls), with death from the start ``cytotoxic``, with death long after the departure from the
-    controls ``mixed``.
+    A curve that does not clearly leave the null band is ``none``, and so is one that starts at its highest and falls
+    back into the band: at low density distances are large by themselves. Of the others, without confluence, one that
+    rises to the end is ``cytotoxic``, one that rises and falls ``cytostatic``, one between them ``mixed``. With
+    confluence, death decides: without it the effect is ``cytostatic`` (an arrest for good also leads away from
+    growing controls), with death from the start ``cytotoxic``, with death long after the departure from the controls
+    ``mixed``.
 
     Parameters
     ----------
@@ -83,17 +100,16 @@ def label_effect(
         None where nothing can be said: no null band, or fewer hours after treatment than `sustained_hours`.
     """
     rules = rules or EffectRules()
-    curve = _judged(hours, distance, null_high, rules)
+    curve = _after_treatment(hours, distance, null_high, rules)
     if curve is None:
         return None
-    times, above = curve
-    run = _sustained(times, above > 0, rules.sustained_hours)
-    if run is None:
+    start = _departure(curve, rules)
+    peak = int(np.argmax(curve.smooth))
+    if start is None or curve.smooth[peak] < rules.effect_height:
         return "none"
-    peak = int(np.argmax(above))
-    end = float(np.median(above[times >= times[-1] - rules.end_hours]))
-    share = end / above[peak]
-    if times[peak] <= times[0] + rules.smoothing_points // 2 * _step(times) and share < rules.fallen_level:
+    end = float(np.median(curve.smooth[curve.hours >= curve.hours[-1] - rules.end_hours]))
+    share = (end - 1) / (curve.smooth[peak] - 1)
+    if peak <= rules.smoothing_points // 2 and share < rules.fallen_level:
         return "none"
     death = _death_hours(hours, confluence, control_confluence, rules)
     if death is None:
@@ -102,20 +118,19 @@ def label_effect(
         return "cytostatic" if share < rules.fallen_level else "mixed"
     if np.isinf(death):
         return "cytostatic"
-    return "mixed" if death - times[run] >= rules.arrest_hours else "cytotoxic"
+    return "mixed" if death - start >= rules.arrest_hours else "cytotoxic"
 
 
 def onset(
     hours: npt.ArrayLike, distance: npt.ArrayLike, null_high: npt.ArrayLike, rules: EffectRules | None = None
 ) -> float | None:
-    """First hour from which the distance stays outside the null band for `sustained_hours`; None if it never does."""
+    """Hour from which the distance stays outside the null band for `sustained_hours`; None if it never does.
+
+    Read off where the straight line between two scans crosses the band.
+    """
     rules = rules or EffectRules()
-    curve = _judged(hours, distance, null_high, rules)
-    if curve is None:
-        return None
-    times, above = curve
-    run = _sustained(times, above > 0, rules.sustained_hours)
-    return None if run is None else float(times[run])
+    curve = _after_treatment(hours, distance, null_high, rules)
+    return None if curve is None else _departure(curve, rules)
 
 
 def onset_interval(
@@ -171,29 +186,30 @@ def onset_by_dose_variation(hours: npt.ArrayLike, distances: npt.ArrayLike) -> f
     return float(times[late[0]]) if len(late) else None
 
 
-def _judged(
+def _after_treatment(
     hours: npt.ArrayLike, distance: npt.ArrayLike, null_high: npt.ArrayLike, rules: EffectRules
-) -> tuple[Floats, Floats] | None:
-    """Times after treatment and the smoothed height above the null band; None where nothing can be said."""
+) -> _Curve | None:
+    """The curve after treatment; None where it is too short to tell or the null band is unknown."""
     times, values, null = (np.asarray(x, np.float64) for x in (hours, distance, null_high))
-    known = (times >= 0) & np.isfinite(values) & np.isfinite(null)
+    known = (times >= 0) & np.isfinite(values) & np.isfinite(null) & (null > 0)
     times, values, null = times[known], values[known], null[known]
     if len(times) < 2 or times[-1] - times[0] < rules.sustained_hours:
         return None
     smooth = rolling_median(np.stack([values, null]), rules.smoothing_points, trailing=False)
-    return times, smooth[0] - rules.null_margin * smooth[1]
+    return _Curve(times, values / smooth[1], smooth[0] / smooth[1])
 
 
-def _step(times: Floats) -> float:
-    return float(np.median(np.diff(times)))
-
-
-def _sustained(times: Floats, outside: npt.NDArray[np.bool_], hours: float) -> int | None:
-    """Index at which the first run of true values that lasts `hours` begins."""
+def _departure(curve: _Curve, rules: EffectRules) -> float | None:
+    """Hour at which the first stretch outside the null band begins that lasts long enough."""
+    outside = curve.height > rules.null_margin
     edges = np.flatnonzero(np.diff(np.concatenate([[False], outside, [False]]).astype(np.int8)))
     for start, stop in edges.reshape(-1, 2):
-        if times[stop - 1] - times[start] >= hours - 1e-6:
-            return int(start)
+        if curve.hours[stop - 1] - curve.hours[start] >= rules.sustained_hours - 1e-6:
+            if start == 0:
+                return float(curve.hours[0])
+            inside, out = curve.height[start - 1], curve.height[start]
+            gap = curve.hours[start] - curve.hours[start - 1]
+            return float(curve.hours[start] - gap * (out - rules.null_margin) / (out - inside))
     return None
 
 
@@ -203,25 +219,20 @@ def _death_hours(
     control_confluence: npt.ArrayLike | None,
     rules: EffectRules,
 ) -> float | None:
-    """Hour at which cells begin to be lost for good; infinite where they are not, None where confluence is unknown.
-
-    Loss shows in confluence that shrinks while the controls' does not: it must end `death_drop` below its own highest
-    value relative to the controls, and below its own highest value. It begins at the last hour at which less than a
-    fifth of that loss has happened.
-    """
+    """Hour at which cells begin to be lost; infinite where they are not, None where confluence is unknown."""
     if confluence is None or control_confluence is None:
         return None
     times, own, control = (np.asarray(x, np.float64) for x in (hours, confluence, control_confluence))
-    known = (times >= 0) & np.isfinite(own) & np.isfinite(control) & (control > 0)
+    known = (times >= 0) & (own > 0) & (control > 0)
     if known.sum() < rules.smoothing_points:
         return None
     times = times[known]
     own, control = rolling_median(np.stack([own[known], control[known]]), rules.smoothing_points, trailing=False)
     relative = own / control
-    last = times >= times[-1] - rules.end_hours
-    start = float(np.median(relative[: rules.smoothing_points]))
-    end = float(np.median(relative[last]))
-    if start <= 0 or 1 - end / start < rules.death_drop or np.median(own[last]) > 0.95 * own.max():
+    start = float(np.median(relative[: rules.smoothing_points // 2 + 1]))
+    end = float(np.median(relative[times >= times[-1] - rules.end_hours]))
+    later = np.interp(times + rules.death_hours, times, own, right=np.nan)
+    dying = np.flatnonzero(later < own * (1 + rules.death_growth))
+    if end > start * (1 - rules.death_drop) or not len(dying):
         return float(np.inf)
-    held = np.flatnonzero(relative >= start - 0.2 * (start - end))
-    return float(times[held[-1]]) if len(held) else float(times[0])
+    return float(times[dying[0]])
