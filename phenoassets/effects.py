@@ -131,7 +131,7 @@ def find_clusters(
         preparation = replace(preparation, scaling=scaling)
     curves = combine_plates(distances, scans)
     trajectories = prepare_trajectories(curves, preparation)
-    confluence = _growth_on(growth, scans, trajectories.condition_ids, trajectories.hours)
+    courses = _Growth(growth, scans)
     n = len(trajectories.condition_ids)
     labels = np.full(n, -1, np.int64)
     own_silhouettes = np.full(n, np.nan)
@@ -142,8 +142,8 @@ def find_clusters(
         labels, centers = found.labels_, found.centers_
         if n <= SILHOUETTE_AT_MOST:
             own_silhouettes = silhouettes(dtw_matrix(trajectories.values, window), labels)
-    effects = [_center_effect(trajectories, confluence, labels == c, centers[c], rules) for c in range(k)]
-    rows = _own_rows(curves, growth, scans, rules)
+    effects = [_center_effect(trajectories, courses, labels == c, centers[c], rules) for c in range(k)]
+    rows = _own_rows(curves, courses, rules)
     place = {condition: i for i, condition in enumerate(trajectories.condition_ids)}
     for row in rows:
         i = place.get(str(row["condition_id"]))
@@ -180,88 +180,69 @@ _OWN = (
 )
 
 
-def _own_rows(
-    curves: pl.DataFrame, growth: pl.DataFrame | None, scans: pl.DataFrame, rules: EffectRules
-) -> list[dict[str, object]]:
+def _own_rows(curves: pl.DataFrame, growth: _Growth, rules: EffectRules) -> list[dict[str, object]]:
     """What each condition's own curve says."""
     rows: list[dict[str, object]] = []
+    names = ("elapsed_hours", "distance", "null_high")
     for (condition,), curve in curves.group_by(["condition_id"], maintain_order=True):
-        hours = curve["elapsed_hours"].to_numpy()
-        distance, null = (
-            curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("distance", "null_high")
-        )
-        own, control = _growth_on(growth, scans, [str(condition)], hours)
-        level = prepare_trajectories(curve, Preparation(smoothing_points=1, scaling="none"))
-        row: dict[str, object] = {"condition_id": condition}
-        row["effect"] = label_effect(
-            hours, distance, null, confluence=own[0], control_confluence=control[0], rules=rules
-        )
-        active = row["effect"] not in (None, "none")
-        row["onset_hours"] = onset(hours, distance, null, rules) if active else None
-        row |= _levels(level, rules)
-        rows.append(row)
+        hours, distance, null = (curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
+        own, control = growth.at(str(condition), hours)
+        effect = label_effect(hours, distance, null, confluence=own, control_confluence=control, rules=rules)
+        row: dict[str, object] = {"condition_id": condition, "effect": effect}
+        row["onset_hours"] = onset(hours, distance, null, rules) if effect not in (None, "none") else None
+        rows.append(row | _levels(hours[hours >= 0], distance[hours >= 0], rules))
     return rows
 
 
-def _levels(curve: Trajectories, rules: EffectRules) -> dict[str, object]:
-    if not curve.condition_ids:
+def _levels(hours: Floats, distance: Floats, rules: EffectRules) -> dict[str, object]:
+    if not len(hours):
         return {"end_level": None, "peak_level": None, "peak_hours": None}
-    hours, values = curve.hours, curve.distance[0]
-    known = np.isfinite(values)
-    hours, values = hours[known], values[known]
-    smooth = rolling_median(values[None], rules.smoothing_points, trailing=False)[0]
+    smooth = rolling_median(distance[None], rules.smoothing_points, trailing=False)[0]
     peak = int(np.argmax(smooth))
     return {
-        "end_level": float(values[hours >= hours[-1] - rules.end_hours].mean()),
+        "end_level": float(distance[hours >= hours[-1] - rules.end_hours].mean()),
         "peak_level": float(smooth[peak]),
         "peak_hours": float(hours[peak]),
     }
 
 
-def _growth_on(
-    growth: pl.DataFrame | None, scans: pl.DataFrame, conditions: list[str], hours: Floats
-) -> tuple[Floats, Floats]:
-    """Confluence of conditions and of their controls at `hours`, (n, t) each, averaged over plates."""
-    own = np.full((len(conditions), len(hours)), np.nan)
-    control = own.copy()
-    if growth is None or not conditions:
-        return own, control
-    timed = (
-        growth.filter(pl.col("condition_id").is_in(conditions))
-        .join(scans.select("plate", "scan", "elapsed_hours"), on=["plate", "scan"])
-        .filter(pl.col("elapsed_hours").is_not_null())
-        .sort("condition_id", "plate", "elapsed_hours")
-    )
-    for i, condition in enumerate(conditions):
-        plates = timed.filter(pl.col("condition_id") == condition).partition_by("plate")
-        for name, out in (("confluence", own), ("control_confluence", control)):
-            read = [
-                read_off(
-                    hours,
-                    plate["elapsed_hours"].to_numpy(),
-                    plate[name].cast(pl.Float64).fill_null(np.nan).to_numpy(),
-                    Preparation().max_gap_hours,
-                )
-                for plate in plates
-            ]
-            if read:
-                known = np.isfinite(read)
-                total = np.where(known, read, 0.0).sum(axis=0)
-                with np.errstate(invalid="ignore"):
-                    out[i] = total / known.sum(axis=0)
-    return own, control
+class _Growth:
+    """Confluence of conditions and of their controls, read at any hours, averaged over plates."""
+
+    def __init__(self, growth: pl.DataFrame | None, scans: pl.DataFrame) -> None:
+        self._courses: dict[str, list[tuple[Floats, Floats, Floats]]] = {}
+        if growth is None:
+            return
+        timed = (
+            growth.join(scans.select("plate", "scan", "elapsed_hours"), on=["plate", "scan"])
+            .filter(pl.col("elapsed_hours").is_not_null())
+            .sort("condition_id", "plate", "elapsed_hours")
+        )
+        names = ("elapsed_hours", "confluence", "control_confluence")
+        for (condition, _), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
+            hours, own, control = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
+            self._courses.setdefault(str(condition), []).append((hours, own, control))
+
+    def at(self, condition: str, hours: Floats) -> tuple[Floats, Floats]:
+        """Confluence of the condition and of its controls at `hours`; not-a-number where unknown."""
+        gap = Preparation().max_gap_hours
+        own, control = [np.full(len(hours), np.nan)], [np.full(len(hours), np.nan)]
+        for times, values, controls in self._courses.get(condition, ()):
+            own.append(read_off(hours, times, values, gap))
+            control.append(read_off(hours, times, controls, gap))
+        return _mean_known(np.stack(own)), _mean_known(np.stack(control))
 
 
 def _center_effect(
-    trajectories: Trajectories,
-    growth: tuple[Floats, Floats],
-    members: npt.NDArray[np.bool_],
-    center: Floats,
-    rules: EffectRules,
+    trajectories: Trajectories, growth: _Growth, members: npt.NDArray[np.bool_], center: Floats, rules: EffectRules
 ) -> str | None:
-    own, control = (_mean_known(values[members]) for values in growth)
+    if not members.any():  # fewer distinct curves than clusters
+        return None
+    hours = trajectories.hours
+    courses = [growth.at(trajectories.condition_ids[i], hours) for i in np.flatnonzero(members)]
+    own, control = (_mean_known(np.stack(course)) for course in zip(*courses, strict=True))
     null = _mean_known(trajectories.scaled_null[members])
-    return label_effect(trajectories.hours, center, null, confluence=own, control_confluence=control, rules=rules)
+    return label_effect(hours, center, null, confluence=own, control_confluence=control, rules=rules)
 
 
 def _mean_known(values: Floats) -> Floats:

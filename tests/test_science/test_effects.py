@@ -309,6 +309,14 @@ def test_more_clusters_than_curves_are_cut_to_the_curves():
     assert sorted(found["cluster"]) == [0, 1, 2]
 
 
+def test_curves_that_are_all_alike_are_no_fault():
+    distances, growth, scans = screen_of({f"L|{name}@1 µM": "cytotoxic" for name in "ABCD"})
+    flat = distances.with_columns(pl.lit(0.5).alias("distance"))
+    found = TABLES["temporal_clusters"].validate(cluster_trajectories(flat, growth, scans, k=3))
+    assert found["effect"].to_list() == ["none"] * 4
+    assert found["cluster"].is_between(0, 2).all()
+
+
 def test_a_drug_on_one_plate_only_is_judged_by_that_plate():
     first, growth_1, scans_1 = screen_of(TRUTH | {"L|alone@1 µM": "cytostatic"}, plates=("P1",))
     second, growth_2, scans_2 = screen_of(TRUTH, plates=("P2",), seed=1)
