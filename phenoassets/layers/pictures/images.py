@@ -94,7 +94,7 @@ def image_strip(
         raw = store.read("raw_images", plate=name, columns=[*_KEY, "path"])
         images = corrected if corrected.height else raw
         wells = places.filter(pl.col("plate") == name).join(images, on="well", how="semi").sort("well")
-        if wells.height:
+        if wells.height and fetch.times(store, [name]).frame.height:
             find = _corrected_finder(screen, store, name, corrected) if corrected.height else _raw_finder(screen, raw)
             return _strip(screen, store, model, name, wells.row(0, named=True), images, find, n_images)
     return None
@@ -160,9 +160,15 @@ def _wells_to_show(store: TableStore, plate: str, images: pl.DataFrame, n: int) 
 
 
 def _scans_to_show(store: TableStore, plate: str, images: pl.DataFrame, n: int) -> tuple[list[str], list[str], str]:
-    """Scans spread evenly over those with images, their hours, and what these are counted from."""
+    """Scans spread evenly over those with images, their hours, and what these are counted from.
+
+    Before the table of scans is written, scans go by their names, which sort in time.
+    """
     when = fetch.times(store, [plate])
     timed = when.frame.join(images, on="scan", how="semi").sort("hours")
+    if not timed.height:
+        scans = fetch.evenly(images["scan"].unique().sort().to_list(), n)
+        return scans, scans, "times as the scans are named"
     hours = dict(timed.select("scan", "hours").iter_rows())
     scans = fetch.evenly(timed["scan"].to_list(), n)
     return scans, [f"{number(hours[scan])} h" for scan in scans], when.label

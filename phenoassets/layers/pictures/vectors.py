@@ -23,6 +23,8 @@ MAX_FEATURES = 128
 
 Floats = npt.NDArray[np.floating]
 
+_NO_PROFILES = pl.DataFrame(schema={"plate": pl.String, "well": pl.String, "profile": pl.Array(pl.Float32, 1)})
+
 
 @never_failing
 def embedding_map(screen: Screen, store: TableStore, model: str, plate: str) -> bytes | None:
@@ -198,10 +200,12 @@ def _endpoints(screen: Screen, store: TableStore, model: str, plate: str, wells:
     channel = fetch.channel_of([wanted], present["channel"].unique().to_list())
     timed = scans.join(present.filter(pl.col("channel") == channel), on="scan", how="semi").sort("hours_since_start")
     last = timed["scan"].tail(screen.settings.sphering.window_scans).to_list()
+    if not wells or not last:
+        return _NO_PROFILES
     keys = pl.DataFrame({"well": wells}).join(pl.DataFrame({"scan": last}), how="cross")
     keys = keys.with_columns(pl.lit(channel).alias("channel"))
     columns = ["model", "plate", "well", "channel", "scan", "n_images", "profile"]
     found = fetch.chosen_rows(store.parts("well_profiles", model, plate), columns, keys.unique())
     if not found.height:
-        return pl.DataFrame(schema={"plate": pl.String, "well": pl.String, "profile": pl.Array(pl.Float32, 1)})
+        return _NO_PROFILES
     return endpoint_profiles(found, scans, n_scans=len(last)).select("plate", "well", "profile")
