@@ -277,3 +277,7 @@ def _terminal_progress(label: str) -> Any:
     from resources.reporter import terminal_progress
 
     return terminal_progress(label)
+
+
+if __name__ == "__main__":
+    main()

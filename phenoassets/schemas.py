@@ -58,6 +58,13 @@ class Table:
         """Column names in order."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Columns by which rows lie in a file: images by scan, so that one scan is found without the others."""
+        if "image_id" in self.key:
+            return ("plate", "scan", "well", "field", "channel")
+        return self.key
+
     def column(self, name: str) -> Column:
         """The column called `name`."""
         return next(column for column in self.columns if column.name == name)

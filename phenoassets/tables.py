@@ -25,6 +25,7 @@ from phenoassets.home import Home
 from phenoassets.schemas import TABLES
 
 SINGLE = "part.parquet"
+_ROWS_A_GROUP = 1024  # small enough that one scan of a plate is found without reading the others
 _RECIPE = b"phenoassets.recipe_digest"
 _SOFTWARE = b"phenoassets.software"
 
@@ -188,12 +189,12 @@ class TableStore:
     def write_file(self, table: str, frame: pl.DataFrame, target: Path, *, recipe: str = "") -> None:
         """Write `frame` as the file `target` of `table`, checked, sorted by key and atomically."""
         spec = TABLES[table]
-        frame = spec.validate(frame, target.parent.name).sort(spec.key)
+        frame = spec.validate(frame, target.parent.name).sort(spec.order)
         with atomic_path(target) as temporary:
             arrow = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
             stamp = {_RECIPE: recipe.encode(), _SOFTWARE: self._software.encode()}
             stamped = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **stamp})
-            pq.write_table(stamped, temporary, compression="zstd")
+            pq.write_table(stamped, temporary, compression="zstd", row_group_size=_ROWS_A_GROUP)
 
     def drop(self, table: str, *, model: str | None = None, plate: str | None = None) -> None:
         """Delete a table's files of one plate."""

@@ -477,3 +477,51 @@ def _faults_named(path: Path) -> Iterator[None]:
 
 def _size(shape: Sequence[int]) -> str:
     return " x ".join(str(side) for side in reversed(shape))
+
+
+class ShardReader:
+    """Reads pictures one by one, fetching all that are wanted of a file at once.
+
+    Parameters
+    ----------
+    store
+        The plate's pictures.
+    rows
+        What will be read, as rows of ``corrected_images``; each once. Best read in the order of well, field, channel
+        and index: a file's pictures stay in memory until the last of them is read.
+    """
+
+    def __init__(self, store: PlateStore, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._store = store
+        self._wanted: defaultdict[tuple[str, int, str, int], list[int]] = defaultdict(list)
+        for row in rows:
+            self._wanted[self._file(row)].append(row["index"])
+        self._held: dict[tuple[str, int, str, int], dict[int, NDArray[Any]]] = {}
+        self._locks: defaultdict[tuple[str, int, str, int], threading.Lock] = defaultdict(threading.Lock)
+        self._lock = threading.Lock()
+
+    def read(self, row: Mapping[str, Any]) -> NDArray[Any]:
+        """Picture of `row`, shape (height, width); threads may call this together.
+
+        Raises
+        ------
+        StoreError
+            When there is none.
+        """
+        file = self._file(row)
+        with self._lock:
+            lock = self._locks[file]
+        with lock:
+            if file not in self._held:
+                well, field, channel, _ = file
+                wanted = sorted(self._wanted[file])
+                found = self._store.read_many([(well, field, channel, index) for index in wanted], workers=1)
+                self._held[file] = dict(zip(wanted, found, strict=True))
+            picture = self._held[file].pop(row["index"])
+            if not self._held[file]:
+                del self._held[file]
+        return picture
+
+    def _file(self, row: Mapping[str, Any]) -> tuple[str, int, str, int]:
+        shard = row["index"] // self._store.contents.scans_per_shard
+        return row["well"], row["field"], row["channel"], shard

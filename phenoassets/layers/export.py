@@ -7,17 +7,22 @@ only to take its digest and its header.
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from phenoassets.errors import ExportError, ImageError, PlateMapError
+from phenoassets.errors import ExportError, ImageError, PlateMapError, SettingsError
 from phenoassets.growing import GrowingTable
 from phenoassets.imaging.reading import read_header
-from phenoassets.incucyte.folders import Listing, list_export
-from phenoassets.incucyte.plate_maps import ControlRules, read_plate_map
+from phenoassets.incucyte.conditions import ControlRules
+from phenoassets.incucyte.folders import Listing
+from phenoassets.incucyte.landing import Landing, Source, find_plates
+from phenoassets.incucyte.observing import Ledger
+from phenoassets.incucyte.plate_maps import read_plate_map
 from phenoassets.incucyte.scans import scan_table
 from phenoassets.layers.common import Progress, Written, no_progress, version_of
 from phenoassets.schemas import TABLES
@@ -28,18 +33,46 @@ _MAP_SUFFIXES = (".platemap", ".xls", ".xlsx", ".csv", ".tsv", ".txt")
 _BATCH = 4096
 
 
-def plate_folder(screen: Screen, plate: str) -> Path:
-    """Folder of a plate among the exports.
+def vessels_of(screen: Screen) -> dict[str, str]:
+    """Plate of each vessel id of ``plates.csv``; an id that two plates claim is neither's."""
+    named = screen.plates.filter(pl.col("vessel_id").is_not_null() & ~pl.col("vessel_id").is_duplicated())
+    return dict(named.select("vessel_id", "plate").iter_rows())
+
+
+def landing_of(screen: Screen) -> Landing:
+    """What the landing folder holds.
 
     Raises
     ------
     ExportError
-        If there is none, or it would lie outside the exports folder.
+        If it is missing or cannot be read.
     """
-    folder = screen.exports / plate
-    if not folder.is_dir():
-        raise ExportError(f"plate {plate}: no folder {folder}; copy its export there")
-    return folder
+    return find_plates(screen.exports, vessels_of(screen))
+
+
+def source_of(screen: Screen, plate: str) -> Source:
+    """Where the files of a plate lie among the exports.
+
+    Raises
+    ------
+    ExportError
+        If there are none of it.
+    SettingsError
+        If what is there cannot be a plate.
+    """
+    landing = landing_of(screen)
+    if plate in landing.sources:
+        return landing.sources[plate]
+    if plate in landing.unusable:
+        raise SettingsError(landing.unusable[plate])
+    vessel = screen.plate_row(plate)["vessel_id"]
+    where = f", nor the vessel {vessel} in an archive" if vessel is not None else ""
+    raise ExportError(f"plate {plate}: no folder {screen.exports / plate}{where}; copy its export there")
+
+
+def plate_folder(screen: Screen, plate: str) -> Path:
+    """Folder of a plate among the exports, or the archive that its vessel's scans are in; raises as `source_of`."""
+    return source_of(screen, plate).root
 
 
 def list_plate(screen: Screen, plate: str) -> Listing:
@@ -49,13 +82,23 @@ def list_plate(screen: Screen, plate: str) -> Listing:
     ------
     ExportError
         If the folder is missing, empty or holds no image of an Incucyte.
+    SettingsError
+        If what is there cannot be a plate.
     """
-    folder = plate_folder(screen, plate)
-    listing = list_export(folder)
+    source = source_of(screen, plate)
+    listing = source.list()
     if not listing.images.height:
-        held = "is empty" if not any(folder.iterdir()) else "holds no image under an Incucyte name"
-        raise ExportError(f"plate {plate}: {folder} {held}; expected names like {plate}_A1_1_00d00h00m.tif")
+        held = "holds no image under an Incucyte name" if any(source.root.iterdir()) else "is empty"
+        raise ExportError(f"plate {plate}: {source.root} {held}; expected names like {plate}_A1_1_00d00h00m.tif")
     return listing
+
+
+def settled_files(screen: Screen, plate: str) -> dict[str, int] | None:
+    """Size of each file of a plate that the export sensor saw settle, by path; None where it knows of none."""
+    root = source_of(screen, plate).root.relative_to(screen.exports).as_posix()
+    below = "" if root == "." else f"{root}/"
+    found = Ledger(screen.home.watch).settled_files(plate)
+    return {below + path: size for path, size in found.items()} or None
 
 
 def register_plate(screen: Screen, store: TableStore, plate: str) -> Written:
@@ -94,15 +137,15 @@ def read_plate_maps(screen: Screen, store: TableStore, plate: str) -> Written:
     return Written("plate_maps", frame.height, frame.height, version_of(frame), notes)
 
 
-def find_plate_map(screen: Screen, plate: str) -> Path:
-    """The plate map that ``plates.csv`` names, or the only one beside the images.
+def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Path:
+    """The plate map that ``plates.csv`` names, or the only one beside the images; `folder` where it is known already.
 
     Raises
     ------
     PlateMapError
         If there is none, or more than one.
     """
-    folder = plate_folder(screen, plate)
+    folder = folder or plate_folder(screen, plate)
     named: str | None = screen.plate_row(plate)["plate_map"]
     if named is not None:
         root = screen.exports.resolve()
@@ -110,7 +153,9 @@ def find_plate_map(screen: Screen, plate: str) -> Path:
             if candidate.is_file() and candidate.resolve().is_relative_to(root):
                 return candidate
         raise PlateMapError(f"plate {plate}: plates.csv names the plate map {named}, which is not among the exports")
-    beside = sorted(p for p in folder.iterdir() if p.suffix.lower() in _MAP_SUFFIXES and not p.name.startswith("."))
+    # Names first: a flat export has many thousands beside its plate map.
+    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_MAP_SUFFIXES) and name[0] != ".")  # noqa: PTH208
+    beside = [folder / name for name in names]
     xml = [p for p in beside if p.suffix.lower() == ".platemap"]
     found = xml or beside
     if not found:
@@ -121,8 +166,18 @@ def find_plate_map(screen: Screen, plate: str) -> Path:
     return found[0]
 
 
-def catalogue_images(screen: Screen, store: TableStore, plate: str, progress: Progress = no_progress) -> Written:
-    """Add files that are not yet catalogued to ``raw_images``; list what is unusable in ``rejected_files``."""
+def catalogue_images(
+    screen: Screen,
+    store: TableStore,
+    plate: str,
+    progress: Progress = no_progress,
+    *,
+    settled: Mapping[str, int] | None = None,
+) -> Written:
+    """Add files that are not yet catalogued to ``raw_images``; list what is unusable in ``rejected_files``.
+
+    Where `settled` names files and sizes, all others are still being copied and are left for a later run.
+    """
     listing = list_plate(screen, plate)
     known = store.read("raw_images", plate=plate)
     table = GrowingTable(store, "raw_images", plate, recipe="")
@@ -131,6 +186,9 @@ def catalogue_images(screen: Screen, store: TableStore, plate: str, progress: Pr
         pl.col("path").map_elements(lambda p: Path(p).relative_to(exports).as_posix(), return_dtype=pl.String),
         pl.lit(plate).alias("plate"),
     )
+    if settled is not None:
+        size = pl.col("path").replace_strict(dict(settled), default=None, return_dtype=pl.Int64)
+        images = images.filter(size == pl.col("bytes"))
     images = images.with_columns(image_ids(images))
     rejected = _rejected(listing.rejected, exports, plate)
     at = dict(known.select("path", "bytes").iter_rows())

@@ -6,27 +6,29 @@ that are new are opened. How a picture is measured or corrected is ``imaging``'s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from phenoassets.errors import ImageError, ProfileError
 from phenoassets.growing import GrowingTable
-from phenoassets.imaging.correction import RECIPES, Recipe
+from phenoassets.imaging.correction import RECIPES
 from phenoassets.imaging.illumination import estimate_illumination, spread
-from phenoassets.imaging.quality import QualityLimits, estimate_limits, flag, measure
+from phenoassets.imaging.quality import QualityLimits, estimate_limits, measure
 from phenoassets.imaging.reading import read_image
 from phenoassets.imaging.store import PlateStore
+from phenoassets.imaging.stream import correct_images, measure_images
 from phenoassets.layers.common import Progress, Written, calibration_of, correction_recipe, no_progress, version_of
 from phenoassets.layers.export import reject, write_rejected
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, atomic_path, digest_of
 
-_CHUNK = 256
+_CHUNK = 2048
 _KEY = ("image_id", "plate", "well", "field", "channel", "scan")
 
 
@@ -57,20 +59,12 @@ def measure_quality(screen: Screen, store: TableStore, plate: str, progress: Pro
     images = store.read("raw_images", plate=plate)
     new = images.filter(~pl.col("image_id").is_in(table.done())).sort("scan", "well", "field", "channel")
     rejected: list[dict[str, Any]] = []
-    done = made = 0
-    with ThreadPoolExecutor() as pool:
-        for group in new.iter_slices(_CHUNK * 16):
-            found: list[dict[str, Any]] = []
-            for row, result in zip(group.to_dicts(), pool.map(_measured(screen), group.to_dicts()), strict=True):
-                if isinstance(result, ImageError):
-                    rejected.append(reject(row, result.reason, result.detail))
-                else:
-                    found.append(result)
-                done += 1
-                progress(done, new.height)
-            made += len(found)
-            if found:
-                table.append(flag(_quality_frame(found), limits).select(TABLES["image_quality"].names))
+    made = 0
+    for part in measure_images(new, _reader(screen), limits, chunk=_CHUNK, progress=progress):
+        rejected += part.rejected.to_dicts()
+        made += part.rows.height
+        if part.rows.height:
+            table.append(part.rows)
     table.finish()
     write_rejected(store, plate, "decode", rejected)
     frame = store.read("image_quality", plate=plate, columns=["image_id", "flags", "keep"])
@@ -97,23 +91,33 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
     odd = new.join(size, on=["channel", "height", "width"], how="anti")
     new = new.join(size, on=["channel", "height", "width"], how="semi")
     text = "its size is not that of the plate's first scans; export the plate with one setting"
-    write_rejected(store, plate, "size", [reject(row, "other_size", text) for row in odd.to_dicts()])
+    rejected = [reject(row, "other_size", text) for row in odd.to_dicts()]
     made = 0
     if new.height:
-        pixels = PlateStore(table.place(live), root=store.home.root)
-        _make_room(screen, store, plate, pixels, new, recipe, digest)
-        light = _illumination(store, plate)
-        zarr = store.home.relative(live)
-        for rows in _corrected(screen, pixels, new, recipe, light):
-            made += rows.height
-            frame = rows.with_columns(
-                pl.lit(zarr).alias("zarr") + "/" + pl.col("place"), pl.lit(digest).alias("recipe_digest")
-            )
-            table.append(frame.select(TABLES["corrected_images"].names))
-            progress(made, new.height)
+        order = store.read("scans", plate=plate).sort("hours_since_start")["scan"].to_list()
+        there = set(new["scan"])
+        parts = correct_images(
+            new.sort("well", "field", "channel", "scan"),
+            _reader(screen),
+            PlateStore(table.place(live), root=store.home.root),
+            recipe,
+            _illumination(store, plate),
+            digest,
+            scans=[scan for scan in order if scan in there],
+            zarr=store.home.relative(live),
+            um_per_pixel=screen.plate_row(plate)["um_per_pixel"],
+            chunk=_CHUNK,
+            progress=progress,
+        )
+        for part in parts:
+            rejected += part.rejected.to_dicts()
+            made += part.rows.height
+            if part.rows.height:
+                table.append(part.rows)
+    write_rejected(store, plate, "correction", rejected)
     exchanged = table.finish()
     frame = store.read("corrected_images", plate=plate, columns=["image_id", "recipe_digest"])
-    notes = {"recipe": recipe.name, "of another size": odd.height}
+    notes: dict[str, object] = {"recipe": recipe.name, "rejected": len(rejected)}
     if exchanged:
         notes["recomputed"] = "the whole plate, under a new recipe"
     return Written("corrected_images", made, frame.height, version_of(frame), notes)
@@ -168,6 +172,10 @@ def _calibrate_channel(
     }
 
 
+def _reader(screen: Screen) -> Callable[[str], NDArray[Any]]:
+    return lambda path: read_image(screen.exports / path)
+
+
 def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | ImageError]:
     def one(row: dict[str, Any]) -> dict[str, Any] | ImageError:
         try:
@@ -193,62 +201,3 @@ def _limits(store: TableStore, plate: str) -> QualityLimits:
 def _illumination(store: TableStore, plate: str) -> dict[str, Any]:
     rows = store.read("illumination", plate=plate, columns=["channel", "path"])
     return {channel: np.load(store.home.root / path, allow_pickle=False) for channel, path in rows.iter_rows()}
-
-
-def _make_room(
-    screen: Screen,
-    store: TableStore,
-    plate: str,
-    pixels: PlateStore,
-    new: pl.DataFrame,
-    recipe: Recipe,
-    digest: str,
-) -> None:
-    order = {scan: n for n, scan in enumerate(store.read("scans", plate=plate).sort("hours_since_start")["scan"])}
-    kinds = dict(new.select("channel", "dtype").unique().iter_rows())
-    pixels.ensure(
-        new["well"].unique().to_list(),
-        new["field"].unique().to_list(),
-        sorted(kinds),
-        recipe.shape_for((new["height"][0], new["width"][0])),
-        kinds,
-        scans=sorted(new["scan"].unique(), key=lambda scan: order[scan]),
-        um_per_pixel=screen.plate_row(plate)["um_per_pixel"],
-        recipe_digest=digest,
-    )
-
-
-def _corrected(
-    screen: Screen, pixels: PlateStore, new: pl.DataFrame, recipe: Recipe, light: dict[str, Any]
-) -> Iterator[pl.DataFrame]:
-    """Rows of images whose pixels are written, a few wells at a time; each well's file is written once."""
-
-    def one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        first = rows[0]
-        well, number, channel = first["well"], first["field"], first["channel"]
-        images = [recipe.apply(read_image(screen.exports / row["path"]), light.get(channel)) for row in rows]
-        places = pixels.append(well, number, channel, [row["scan"] for row in rows], images)
-        place = pixels.image_path(well, number)
-        return [
-            {name: row[name] for name in _KEY} | {"index": at, "place": place}
-            for row, at in zip(rows, places, strict=True)
-        ]
-
-    order = {scan: n for n, scan in enumerate(pixels.scans)}
-    per_shard = pixels.contents.scans_per_shard
-    shards: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in new.sort("well", "field", "channel", "scan").to_dicts():
-        shard = order[row["scan"]] // per_shard
-        shards.setdefault((row["well"], row["field"], row["channel"], shard), []).append(row)
-    schema = {name: TABLES["corrected_images"].column(name).dtype for name in (*_KEY, "index")} | {"place": pl.String()}
-    with ThreadPoolExecutor() as pool:
-        waiting: list[dict[str, Any]] = []
-        groups = list(shards.values())
-        for start in range(0, len(groups), _CHUNK // per_shard):
-            for rows in pool.map(one, groups[start : start + _CHUNK // per_shard]):
-                waiting += rows
-            if len(waiting) >= _CHUNK * 8:
-                yield pl.DataFrame(waiting, schema=schema)  # type: ignore[arg-type]
-                waiting = []
-        if waiting:
-            yield pl.DataFrame(waiting, schema=schema)  # type: ignore[arg-type]

@@ -14,8 +14,10 @@ import tomlkit
 
 from phenoassets.errors import ExportError, PhenoassetsError, SettingsError, StoreError
 from phenoassets.home import Home, check_plate_name
+from phenoassets.layers.export import landing_of
+from phenoassets.layers.wishes import removed_plates
 from phenoassets.screen import Screen, exports_folder, load_screen, read_settings
-from phenoassets.tables import atomic_path, translated
+from phenoassets.tables import TableStore, atomic_path, translated
 
 # Bytes that a raw byte leaves behind at most: a corrected image, and room for its vectors and tables.
 BYTES_PER_RAW_BYTE = 1.2
@@ -83,29 +85,35 @@ def existing_screen(home: Home) -> Screen:
 
 
 def plates_to_run(screen: Screen, named: Sequence[str] = ()) -> list[str]:
-    """Plates asked for, or every folder among the exports.
+    """Plates asked for, or all among the exports that were not removed.
 
     Raises
     ------
     ExportError
         If the landing folder is missing or holds no plate, or a plate asked for is not there.
     """
-    exports = screen.exports
-    if not exports.is_dir():
-        raise ExportError(f"no exports folder {exports}; make it, or name another with --exports")
-    try:
-        there = sorted(p.name for p in exports.iterdir() if p.is_dir() and not p.name.startswith("."))
-    except PermissionError as error:
-        raise ExportError(f"no permission to list {exports}") from error
+    landing = landing_of(screen)
+    there = sorted({*landing.sources, *landing.unusable})
     for plate in named:
         check_plate_name(plate)
         if plate not in there:
             raise ExportError(
-                f"no plate {plate} among the exports in {exports}; there are {', '.join(there) or 'none'}"
+                f"no plate {plate} among the exports in {screen.exports}; there are {', '.join(there) or 'none'}"
             )
     if not there:
-        raise ExportError(f"{exports} holds no plate: every plate is a folder there")
-    return list(dict.fromkeys(named)) or there
+        vessels = ", ".join(landing.unmapped)
+        why = f"no row of plates.csv names the vessels {vessels}" if vessels else "every plate is a folder there"
+        raise ExportError(f"{screen.exports} holds no plate: {why}")
+    removed = removed_plates(screen.home)
+    left = [plate for plate in there if plate not in removed]
+    if not left and not named:
+        raise ExportError(f"every plate in {screen.exports} was removed; phenoassets plate reimport takes one anew")
+    return list(dict.fromkeys(named)) or left
+
+
+def bytes_to_come(store: TableStore, plate: str, listed: int) -> int:
+    """Bytes of a plate's `listed` ones that are not catalogued yet."""
+    return max(0, listed - int(store.read("raw_images", plate=plate, columns=["bytes"])["bytes"].sum()))
 
 
 def require_space(screen: Screen, plate: str, new_bytes: int) -> None:

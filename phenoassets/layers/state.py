@@ -12,8 +12,9 @@ from pathlib import Path
 
 from phenoassets.errors import PhenoassetsError
 from phenoassets.home import Home
+from phenoassets.incucyte.landing import Landing
 from phenoassets.layers.common import calibration_of, correction_recipe, embedding_recipe
-from phenoassets.layers.export import list_plate
+from phenoassets.layers.export import landing_of, list_plate
 from phenoassets.layers.vectors import model_digest
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
@@ -52,10 +53,17 @@ class PlateState:
 
 
 def known_plates(screen: Screen, store: TableStore) -> list[str]:
-    """Plates that have a folder among the exports, a row in plates.csv or a table."""
-    folder = screen.exports
-    landed = [p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != "."] if folder.is_dir() else []
-    return sorted({*landed, *screen.plates["plate"], *store.plates("plates"), *store.plates("raw_images")})
+    """Plates that are among the exports, have a row in plates.csv or a table."""
+    landing = landing_of(screen) if screen.exports.is_dir() else Landing()
+    return sorted(
+        {
+            *landing.sources,
+            *landing.unusable,
+            *screen.plates["plate"],
+            *store.plates("plates"),
+            *store.plates("raw_images"),
+        }
+    )
 
 
 def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from phenoassets.embedding import embed_images
 from phenoassets.errors import ModelError, PlateMapError, ProfileError
 from phenoassets.growing import GrowingTable
-from phenoassets.imaging.store import PlateStore
+from phenoassets.imaging.store import PlateStore, ShardReader
 from phenoassets.layers.common import (
     Progress,
     Written,
@@ -179,18 +179,17 @@ def _embed_part(
     dtype: Literal["float32", "float16"],
     progress: Callable[[int], None],
 ) -> list[str]:
-    rows = part.to_dicts()
+    rows = part.sort("well", "field", "channel", "index").to_dicts()
     kept: list[dict[str, Any]] = []
     vectors: list[NDArray[Any]] = []
-
-    def read(row: dict[str, Any]) -> NDArray[Any]:
-        return pixels.read(row["well"], row["field"], row["channel"], row["index"])
 
     def write(items: Sequence[dict[str, Any]], found: NDArray[Any]) -> None:
         kept.extend(items)
         vectors.append(found)
 
-    result = embed_images(rows, read, model, write, batch_size=batch_size, dtype=dtype, progress=progress)
+    result = embed_images(
+        rows, ShardReader(pixels, rows).read, model, write, batch_size=batch_size, dtype=dtype, progress=progress
+    )
     if kept:
         names = [n for n in TABLES["embeddings"].names if n not in ("model", "embedding")]
         frame = pl.DataFrame([{n: row[n] for n in names} for row in kept], schema_overrides={"field": pl.Int32})
