@@ -82,6 +82,7 @@ class WellPlan:
     action: Action
     treated_after_hours: float
     growth: float  # relative to the line's own
+    capacity: float  # covered area, were cells not to overlap, at which growth ends
     seeding: float  # relative to the line's own
     seed: tuple[int, ...]
 
@@ -187,10 +188,11 @@ class Well:
         line = self.plan.line
         living = self.state < DYING
         covered = float(self.mass[living].sum()) * self.unit_area / self.area
-        room = max(0.0, 1.0 - (covered / 1.05) ** 2)
+        room = max(0.0, 1.0 - (covered / self.plan.capacity) ** 2)
         rate = np.log(2.0) / line.doubling_hours * self.plan.growth * room
         arrested = self.state == ARRESTED
-        pace = np.where(arrested, self.plan.action.spread, 1.0)
+        treated = self.hours > self.plan.treated_after_hours
+        pace = np.where(arrested, self.plan.action.spread, self.plan.action.vigour if treated else 1.0)
         self.mass = np.where(living, self.mass * np.exp(rate * pace * dt), self.mass)
         target = np.where(arrested, 1.0, 0.0)
         moved = target - (target - self.flatness) * np.exp(-dt / FLATTEN_HOURS)

@@ -60,6 +60,8 @@ class Drug:
         Concentration that reaches half of the cells, µM; infinite where the drug does not act that way.
     full
         The action at a saturating dose.
+    vigours
+        What each dose does to growth besides, relative to none.
     """
 
     compound: Compound
@@ -68,6 +70,7 @@ class Drug:
     kill_ec50_um: float
     slope: float
     full: Action
+    vigours: tuple[float, ...]
 
     def action(self, dose_um: float) -> Action:
         """What `dose_um` does: the reaches follow the Hill equation, the rates are the drug's own."""
@@ -80,6 +83,7 @@ class Drug:
             kill_rate=self.full.kill_rate,
             kill_delay=self.full.kill_delay,
             spread=self.full.spread,
+            vigour=self.vigours[self.doses_um.index(dose_um)],
         )
 
 
@@ -162,4 +166,5 @@ def _draw(compound: Compound, doses: tuple[float, ...], silent: int, rng: np.ran
             kill_rate=float(rng.uniform(0.08, 0.13)),
             kill_delay=float(rng.uniform(20.0, 27.0)),
         )
-    return Drug(compound, doses, arrest_ec50, kill_ec50, slope, full)
+    vigours = tuple(np.clip(rng.normal(1.0, 0.05, len(doses)), 0.85, 1.15).tolist())
+    return Drug(compound, doses, arrest_ec50, kill_ec50, slope, full, vigours)

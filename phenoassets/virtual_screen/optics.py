@@ -146,14 +146,14 @@ def _around(far: tuple[float, float], n: int, rng: np.random.Generator) -> list[
     return list(zip((distances * np.sin(angles)).tolist(), (distances * np.cos(angles)).tolist(), strict=True))
 
 
-def _living(radius: float, flat: float, elongation: float, rng: np.random.Generator) -> Image:
+def _living(radius: float, flat: float, line: CellLine, rng: np.random.Generator) -> Image:
     """Thickness of an adherent cell.
 
     A cycling cell is a steep dome of fine grains and bright organelles around a nucleus that hides in it; a flat one
     is thin, with coarse texture and fibres, a plain nucleus and vacuoles.
     """
-    stretch = elongation ** (1.0 - 0.6 * flat)
-    radius *= 1.0 + 0.03 * flat  # its thin margin spreads out
+    stretch = line.elongation ** (1.0 - 0.6 * flat)
+    radius *= 1.0 + flat * float(np.clip(0.28 * (radius / line.radius - 1.15), -0.03, 0.12))  # thin margins spread
     half = int(np.ceil(radius * np.sqrt(stretch) * np.exp(0.35))) + 3
     size = 2 * half + 1
     y, x, r, theta = _grid(half)
@@ -171,9 +171,10 @@ def _living(radius: float, flat: float, elongation: float, rng: np.random.Genera
     membrane = np.exp(-(((to_nucleus - nucleus_radius) / 1.6) ** 2))
     height = rng.uniform(0.8, 1.25)
     thickness = height * ((1.6 - 0.7 * flat) + (4.5 - 3.3 * flat) * dome)
-    texture = (1.0 - flat) * 0.4 * working + flat * 0.65 * resting
+    thickness += (1.5 - 1.1 * flat) * np.exp(-(((edge - r - 2.3) / 1.2) ** 2))  # the margin is ruffled up
+    texture = (1.0 - flat) * 0.6 * working + flat * 0.65 * resting
     thickness = thickness + texture * (1.0 - (0.35 + 0.3 * flat) * nucleus)
-    thickness += 0.25 * nucleus - (0.25 + 0.45 * flat) * membrane
+    thickness += (0.45 * flat - 0.2) * nucleus - (0.5 + 0.2 * flat) * membrane
     nucleoli = _around((0.0, 0.6 * nucleus_radius), int(rng.integers(1, 4)), rng)
     thickness -= 0.9 * _bumps(y - cy, x - cx, nucleoli, 1.3)
     organelles = _around((0.5 * radius, 0.85 * radius), round((1.0 - flat) * radius / 2.5), rng)
@@ -260,7 +261,7 @@ class StampBank:
         area = np.pi * radius**2
         if kind < _LEVELS:
             flat = kind / (_LEVELS - 1)
-            return _to_energy(_living(radius, flat, self.line.elongation, rng), area * (1.0 - 0.1 * flat))
+            return _to_energy(_living(radius, flat, self.line, rng), area * (1.0 - 0.1 * flat))
         if kind == _LEVELS:
             return _to_energy(_mitotic(radius, rng), 1.8 * area)
         if kind == _LEVELS + 1:

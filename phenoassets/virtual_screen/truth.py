@@ -42,8 +42,9 @@ class Action:
         Rate at which an arrested cell resumes afterwards, per hour.
     kill_delay
         Hours from treatment to the first deaths.
-    spread
-        How fast an arrested cell goes on growing, relative to a cycling one.
+    spread, vigour
+        How fast an arrested cell, and a cycling one, goes on growing, relative to an untreated one. Neither counts as
+        an effect: compounds without one shift growth a little too.
     """
 
     arrest_reach: float = 0.0
@@ -54,6 +55,7 @@ class Action:
     kill_rate: float = 0.0
     kill_delay: float = 0.0
     spread: float = 1.0
+    vigour: float = 1.0
 
 
 @dataclass(frozen=True)

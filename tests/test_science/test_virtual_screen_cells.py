@@ -14,7 +14,7 @@ SLOW = replace(CELL_LINES[0], doubling_hours=1e6)  # without growth, cells are t
 
 
 def snapshots(action=UNTREATED, line=CELL_LINES[0], seed=1, hours=HOURS, growth=1.0, seeding=1.0):
-    return list(live(WellPlan(line, action, TREATED, growth, seeding, (seed,)), hours))
+    return list(live(WellPlan(line, action, TREATED, growth, 1.0, seeding, (seed,)), hours))
 
 
 def living_area(cells):

@@ -22,7 +22,7 @@ TOXIC = Action(kill_reach=0.95, kill_rate=0.08)
 
 
 def cells_at(hour, action=UNTREATED, line=CELL_LINES[0], seed=4):
-    return next(live(WellPlan(line, action, 4.0, 1.0, 1.0, (seed,)), [hour]))
+    return next(live(WellPlan(line, action, 4.0, 1.0, 1.0, 1.0, (seed,)), [hour]))
 
 
 @pytest.fixture(scope="module")
