@@ -194,9 +194,9 @@ def catalogue_images(
     at = dict(known.select("path", "bytes").iter_rows())
     changed = images.filter(pl.col("path").replace_strict(at, default=None, return_dtype=pl.Int64) != pl.col("bytes"))
     used = store.read("image_quality", plate=plate, columns=["image_id"])
-    text = f"its size changed after it was used; phenoassets plate reimport {plate} takes it anew"
+    remedy = f"its size changed after it was used; phenoassets plate reimport {plate} takes it anew"
     rejected += [
-        reject(r, "changed_since_import", text) for r in changed.join(used, on="image_id", how="semi").to_dicts()
+        reject(r, "changed_since_import", remedy) for r in changed.join(used, on="image_id", how="semi").to_dicts()
     ]
     # A file that was catalogued while it was being copied, and so could not be read, is catalogued anew.
     grown = changed.join(used, on="image_id", how="anti")

@@ -200,7 +200,9 @@ def _plan_answers(answers: str, plate_gone: bool, state: SheetState) -> tuple[st
     return f"answers:{answers}:{known.n}", replace(state, answers=known, answers_waiting=None)
 
 
-def tables_of_sheets(store: TableStore, plate: str, models: Iterable[str], *, profiles: bool) -> list[tuple[str, str | None]]:
+def tables_of_sheets(
+    store: TableStore, plate: str, models: Iterable[str], *, profiles: bool
+) -> list[tuple[str, str | None]]:
     """Tables (and models) of a plate that its sheets make stale, as far as what they are made from is there."""
     tables: list[tuple[str, str | None]] = [("plates", None), ("plate_maps", None)]
     if store.parts("image_quality", plate=plate):

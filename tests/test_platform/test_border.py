@@ -25,7 +25,12 @@ def project():
 
 
 def test_no_science_module_loads_the_platform():
-    code = "import importlib, sys\nfor m in sys.argv[1:]: importlib.import_module(m)\nprint([m for m in sys.modules if m.split('.')[0] in ('dagster','assets','resources','sensors')])"
+    code = """
+import importlib, sys
+for module in sys.argv[1:]:
+    importlib.import_module(module)
+print([m for m in sys.modules if m.split(".")[0] in ("dagster", "assets", "resources", "sensors")])
+"""
     done = subprocess.run([sys.executable, "-c", code, *MODULES], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
 

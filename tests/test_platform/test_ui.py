@@ -1,7 +1,6 @@
 """The UI in a real browser: what a lab scientist sees."""
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -41,7 +40,7 @@ def serving(home, log, *more):
     port = free_port()
     command = [sys.executable, "-m", "phenoassets.cli", "ui", "--home", str(home.root), "--port", str(port), *more]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + 120
         while True:
@@ -54,8 +53,8 @@ def serving(home, log, *more):
         yield process, port
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.send_signal(signal.SIGINT)  # it ends its own children
+            process.wait(60)
 
 
 @pytest.fixture(scope="module")
