@@ -13,33 +13,42 @@ from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 
 GROUP = "answers"
+WAREHOUSE = dg.AssetKey("warehouse")
 
 
-def refresh_condition(minutes: float) -> dg.AutomationCondition:
-    """Refresh once what it is made from has changed and is no longer being made, at most once in `minutes`."""
+def refresh_condition(last: dg.AssetKey | None = None) -> dg.AutomationCondition:
+    """Refresh once what it is made from has changed, when no refresh is under way.
+
+    A change that is seen in the very look that follows a request may have come after the refresh read its tables: it
+    is kept, and another refresh follows. Plates that are being worked on are waited for, but no longer than an hour.
+
+    Parameters
+    ----------
+    last
+        The asset that ends every refresh; None for itself.
+    """
     condition = dg.AutomationCondition
-    elsewhere = condition.data_version_changed() & ~condition.executed_with_root_target()
-    wanted = condition.any_deps_match(elsewhere | condition.will_be_requested()).since(condition.newly_requested())
-    ready = wanted & ~condition.any_deps_in_progress() & ~condition.in_progress()
-    if minutes > 0:
-        ready &= ~condition.newly_requested().since(condition.cron_tick_passed(_every(minutes)))
-    return ready.with_label("what it is made from has changed")
+    changed = condition.data_version_changed() & ~condition.executed_with_root_target()
+    due = condition.any_deps_match(changed | condition.will_be_requested()) | condition.missing().newly_true()
+    wanted = due.since(condition.newly_requested() & ~due)
+    there = condition.all_deps_match(~condition.missing() | condition.will_be_requested())
+    running = condition.in_progress()
+    if last is not None:
+        running |= condition.asset_matches(last, condition.in_progress())
+    patient = ~condition.any_deps_in_progress() | condition.cron_tick_passed("0 * * * *")
+    return (wanted & there & ~running & patient).with_label("what it is made from has changed")
 
 
-def _every(minutes: float) -> str:
-    whole = max(1, round(minutes))
-    return f"*/{whole} * * * *" if whole < 60 else f"0 */{min(23, whole // 60)} * * *"
-
-
-def screen_assets(model: str, refresh_minutes: float) -> list[dg.AssetsDefinition]:
+def screen_assets(model: str) -> list[dg.AssetsDefinition]:
     """Screen-level assets of one model."""
-    when = refresh_condition(refresh_minutes)
+    when = refresh_condition(WAREHOUSE)
+    times = [asset_key("plates"), asset_key("scans")]
 
     @table_asset(
         "sphered_profiles",
         model=model,
         group=GROUP,
-        deps=[asset_key("well_profiles", model), asset_key("plate_maps")],
+        deps=[asset_key("well_profiles", model), asset_key("plate_maps"), *times],
         automation=when,
     )
     def sphered_profiles(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
@@ -59,7 +68,7 @@ def screen_assets(model: str, refresh_minutes: float) -> list[dg.AssetsDefinitio
         "temporal_clusters",
         model=model,
         group=GROUP,
-        deps=[asset_key("temporal_distances", model), asset_key("growth_curves")],
+        deps=[asset_key("temporal_distances", model), asset_key("growth_curves"), *times],
         automation=when,
     )
     def temporal_clusters(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
@@ -76,17 +85,17 @@ def screen_assets(model: str, refresh_minutes: float) -> list[dg.AssetsDefinitio
     return [sphered_profiles, strong_treatments, temporal_clusters, phenotypes]
 
 
-def warehouse_asset(models: tuple[str, ...], refresh_minutes: float) -> dg.AssetsDefinition:
+def warehouse_asset(models: tuple[str, ...]) -> dg.AssetsDefinition:
     """Build the asset that closes the graph: the DuckDB file of views."""
 
     @dg.asset(
-        key="warehouse",
+        key=WAREHOUSE,
         deps=[asset_key(t, m) for m in models for t in ("strong_treatments", "temporal_clusters", "phenotypes")],
         group_name=GROUP,
         kinds={"duckdb"},
         owners=OWNERS,
         code_version="1",
-        automation_condition=refresh_condition(refresh_minutes),
+        automation_condition=refresh_condition(),
     )
     def warehouse(screen: ScreenResource) -> dg.MaterializeResult:
         """One view a table in phenoassets.duckdb, and macros; opens in any DuckDB client while runs write."""

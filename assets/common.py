@@ -16,6 +16,8 @@ from phenoassets.tables import TableStore
 
 PLATES = dg.DynamicPartitionsDefinition(name="plate")
 GPU_POOL = "gpu"
+# Tag of runs that take only files which the export sensor saw settle: a copy may go on while they run.
+SETTLED_TAG = "phenoassets/settled"
 CHECK = "fits_schema"
 OWNERS = ["team:imaging"]
 

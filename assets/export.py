@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.common import asset_key, report, table_asset
+from assets.common import SETTLED_TAG, asset_key, report, table_asset
 from phenoassets.layers import export, pictures
 from resources.reporter import Reporter
 from resources.screen import ScreenResource
@@ -39,7 +39,8 @@ def raw_images(
     """Catalogue of this plate's image files where they are, with digests; pixels are never copied."""
     plate = context.partition_key
     with tables.writing(plate, context.log.info) as store:
-        written = export.catalogue_images(screen.load(), store, plate, reporter.progress(context))
+        settled = export.settled_files(screen.load(), plate) if SETTLED_TAG in context.run.tags else None
+        written = export.catalogue_images(screen.load(), store, plate, reporter.progress(context), settled=settled)
         return report(store, written, plate=plate)
 
 

@@ -18,7 +18,9 @@ from resources.compute_device import ComputeDevice
 from resources.reporter import Reporter
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
+from sensors.exports import export_sensor, rescan_job, rescan_schedule
 from sensors.refresh import refresh_sensor
+from sensors.sheets import sheet_sensor
 
 DEFAULT_HOME = "data"
 
@@ -54,9 +56,18 @@ def build_definitions(
         "reporter": Reporter(style=progress),
         **(resource_overrides or {}),
     }
+    of_plate, of_screen = plate_assets(settings), screen_assets(settings)
+    plate_keys, answer_keys = [asset.key for asset in of_plate], [asset.key for asset in of_screen]
+    rescan = rescan_job()
     return dg.Definitions(
-        assets=[*plate_assets(settings), *screen_assets(settings)],
-        sensors=[refresh_sensor],
+        assets=[*of_plate, *of_screen],
+        sensors=[
+            export_sensor(plate_keys),
+            sheet_sensor(plate_keys, answer_keys),
+            refresh_sensor(settings.refresh.refresh_minutes),
+        ],
+        jobs=[rescan],
+        schedules=[rescan_schedule(rescan)],
         resources=resources,
         executor=dg.in_process_executor,
     )
@@ -79,9 +90,8 @@ def plate_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
 
 def screen_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
     """Assets of the screen."""
-    minutes = settings.refresh.refresh_minutes
-    per_model = [asset for model in settings.models for asset in answers.screen_assets(model, minutes)]
-    return [*per_model, answers.warehouse_asset(settings.models, minutes)]
+    per_model = [asset for model in settings.models for asset in answers.screen_assets(model)]
+    return [*per_model, answers.warehouse_asset(settings.models)]
 
 
 @dg.definitions

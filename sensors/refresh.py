@@ -1,11 +1,23 @@
-"""What refreshes the screen's answers: the automation conditions of ``assets.answers``, looked at regularly."""
+"""What refreshes the screen's answers: the automation conditions of ``assets.answers``, looked at regularly.
+
+One look asks for at most one run, and there is at most one look in ``refresh_minutes``: what changed in between is
+bundled by the next.
+"""
 
 import dagster as dg
 
-refresh_sensor = dg.AutomationConditionSensorDefinition(
-    "screen_refresh",
-    target=dg.AssetSelection.groups("answers"),
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=30,
-    description="Draws the screen's answers anew when the data version of a plate has changed.",
-)
+from sensors.sheets import CRASH_RETRIES
+
+_SHORTEST_SECONDS = 30
+
+
+def refresh_sensor(refresh_minutes: float) -> dg.AutomationConditionSensorDefinition:
+    """Sensor that draws the screen's answers anew, at most once in `refresh_minutes`."""
+    return dg.AutomationConditionSensorDefinition(
+        "screen_refresh",
+        target=dg.AssetSelection.groups("answers"),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=max(_SHORTEST_SECONDS, round(refresh_minutes * 60)),
+        run_tags={**CRASH_RETRIES, "phenoassets/reason": "refresh"},
+        description="Draws the screen's answers anew when the data version of a plate has changed.",
+    )

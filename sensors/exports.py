@@ -1,0 +1,188 @@
+"""What starts the runs of plates: the sensor of the landing folder, and the daily look at every file.
+
+A sensor reads, asks the pure planner of ``phenoassets.incucyte.settled``, and answers. What could not be read is said
+and never taken for empty. Which files are known lies in the home's watch folder, the rest in the cursor.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import dagster as dg
+
+from assets.common import PLATES, SETTLED_TAG
+from phenoassets.errors import PhenoassetsError, StoreError
+from phenoassets.incucyte import settled
+from phenoassets.incucyte.observing import Ledger, Look, look
+from phenoassets.incucyte.settled import Request, WatchSettings, WatchState
+from phenoassets.layers.export import vessels_of
+from phenoassets.layers.rewritten import find_rewritten
+from phenoassets.layers.setting_up import bytes_to_come, require_space
+from phenoassets.layers.wishes import drop_wish, read_wishes
+from phenoassets.screen import Screen
+from phenoassets.tables import TableStore
+from resources.screen import ScreenResource
+from resources.table_store import TableStoreResource
+from sensors.runs import bury_dead_runs, outcomes_of
+
+SENSOR = "new_exports"
+_GRANTED = "granted"
+
+
+def export_sensor(keys: Sequence[dg.AssetKey]) -> dg.SensorDefinition:
+    """Sensor that asks for runs of `keys`, the assets of a plate."""
+
+    @dg.sensor(
+        name=SENSOR,
+        target=dg.AssetSelection.assets(*keys),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for a run of each plate among the exports that is new or has settled new scans.",
+    )
+    def new_exports(
+        context: dg.SensorEvaluationContext, screen: ScreenResource, tables: TableStoreResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        try:
+            return watch(context, screen.load(), tables.open(), keys, time.time())
+        except PhenoassetsError as error:
+            return dg.SkipReason(str(error))
+
+    return new_exports
+
+
+def watch(
+    context: dg.SensorEvaluationContext,
+    screen: Screen,
+    store: TableStore,
+    keys: Sequence[dg.AssetKey],
+    now: float,
+) -> dg.SensorResult:
+    """One look at the landing folder at `now` (seconds since 1970), and the runs that follow from it.
+
+    Raises
+    ------
+    PhenoassetsError
+        If the landing folder or the cursor cannot be read.
+    """
+    instance = context.instance
+    for run_id in bury_dead_runs(instance):
+        context.log.warning("run %s is marked as failed: its process is gone", run_id)
+    before, granted = _heed(screen, WatchState.from_json(context.cursor), _granted(context.cursor))
+    exports = screen.settings.exports
+    seen = look(
+        screen.exports,
+        Ledger(screen.home.watch),
+        before,
+        WatchSettings(exports.settle_minutes, exports.retry_minutes, exports.max_attempts),
+        now,
+        budget_seconds=exports.tick_seconds,
+        outcomes=outcomes_of(instance, settled.open_run_keys(before).values()),
+        vessels=vessels_of(screen),
+    )
+    for line in _troubles(seen):
+        context.log.warning(line)
+    state, requests = seen.plan.state, []
+    totals = {one.plate: one.bytes for one in seen.sweep.observations}
+    for request in seen.plan.requests:
+        try:
+            require_space(screen, request.plate, bytes_to_come(store, request.plate, totals[request.plate]))
+        except StoreError as error:
+            context.log.error("%s", error)
+            state = _held(state, before, request.plate)
+        else:
+            requests.append(request)
+    there = set(instance.get_dynamic_partitions(PLATES.name))
+    new = [request.plate for request in requests if request.plate not in there]
+    return dg.SensorResult(
+        run_requests=[_run(request, keys) for request in requests],
+        dynamic_partitions_requests=[PLATES.build_add_request(new)] if new else [],
+        skip_reason=None if requests else f"nothing new has settled among {len(totals)} plates in {screen.exports}",
+        cursor=_cursor(state, granted),
+    )
+
+
+def rescan_job() -> dg.JobDefinition:
+    """Job that looks at every file again."""
+
+    @dg.op
+    def look_at_every_file(
+        context: dg.OpExecutionContext, screen: ScreenResource, tables: TableStoreResource
+    ) -> dg.Output[int]:
+        """Measure every file and list those that were rewritten in place in ``rejected_files``."""
+        found = find_rewritten(screen.load(), tables.open(), time.time())
+        for line in [*found.lines, *found.unreadable.values()]:
+            context.log.warning(line)
+        return dg.Output(
+            len(found.lines), metadata={"files": found.n_files, "rewritten": len(found.lines), "plates": found.n_plates}
+        )
+
+    @dg.job(
+        name="rescan",
+        description="Looks at every file among the exports again, known ones too, and names those that were rewritten.",
+    )
+    def rescan() -> None:
+        look_at_every_file()
+
+    return rescan
+
+
+def rescan_schedule(job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Schedule of `rescan_job`: every night."""
+    return dg.ScheduleDefinition(
+        name="rescan_daily", job=job, cron_schedule="0 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+    )
+
+
+def _run(request: Request, keys: Sequence[dg.AssetKey]) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=request.run_key,
+        partition_key=request.plate,
+        asset_selection=list(keys),
+        tags={SETTLED_TAG: request.fingerprint, "phenoassets/reason": request.reason},
+    )
+
+
+def _held(state: WatchState, before: WatchState, plate: str) -> WatchState:
+    """`state` in which the request for `plate` was never made: it is asked for at the next look."""
+    known = before.plates.get(plate)
+    plates = {name: one for name, one in state.plates.items() if name != plate}
+    return replace(state, plates=plates if known is None else {**plates, plate: known})
+
+
+def _heed(screen: Screen, state: WatchState, granted: Sequence[str]) -> tuple[WatchState, list[str]]:
+    """`state` after the wishes, and the tokens of those that are granted once and whose files still stand."""
+    wishes = read_wishes(screen.home)
+    standing = []
+    for plate, wish in wishes.items():
+        if wish.kind == "removed":
+            state = settled.remove(state, plate)
+        elif wish.token in granted:
+            drop_wish(screen.home, wish)
+        else:
+            state = settled.ask_again(state, plate)
+            standing.append(wish.token)
+    return state, standing
+
+
+def _granted(cursor: str | None) -> list[str]:
+    return list(json.loads(cursor).get(_GRANTED, ())) if cursor else []
+
+
+def _cursor(state: WatchState, granted: Sequence[str]) -> str:
+    content: Mapping[str, object] = json.loads(state.to_json())
+    return json.dumps({**content, _GRANTED: granted} if granted else content, separators=(",", ":"))
+
+
+def _troubles(seen: Look) -> list[str]:
+    sweep = seen.sweep
+    lines = [*sweep.unusable.values(), *sweep.unreadable.values()]
+    lines += [
+        f"vessel {vessel} in {archive} belongs to no plate; name it under vessel_id in plates.csv"
+        for vessel, archive in sweep.unmapped.items()
+    ]
+    if sweep.loose:
+        lines.append(f"{sweep.loose} images lie beside the plates' folders and belong to none; move them into one")
+    if sweep.resume is not None:
+        lines.append(f"the time for one look ran out before plate {sweep.resume}; the next begins there")
+    return lines

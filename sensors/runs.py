@@ -1,0 +1,81 @@
+"""How runs stand, and runs whose process is gone.
+
+In go Dagster's instance and keys or plates; out come outcomes in the words of the planner. Runs are neither started
+nor planned here. Dagster notices a killed run only while the server that started it lives; one that died with its
+server would hold its plate's place in the queue for ever.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import dagster as dg
+import psutil
+
+from phenoassets.incucyte.settled import Outcome
+
+_RUN_KEY = "dagster/run_key"
+_PARTITION = "dagster/partition"
+_OUTCOMES: Mapping[dg.DagsterRunStatus, Outcome] = {
+    dg.DagsterRunStatus.SUCCESS: "succeeded",
+    dg.DagsterRunStatus.FAILURE: "failed",
+    dg.DagsterRunStatus.CANCELED: "canceled",
+}
+_UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _OUTCOMES]
+
+
+def outcomes_of(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> dict[str, Outcome]:
+    """How the newest run of each run key stands; keys that no run has had are left out."""
+    wanted = list(run_keys)
+    if not wanted:
+        return {}
+    found: dict[str, Outcome] = {}
+    for run in instance.get_runs(filters=dg.RunsFilter(tags={_RUN_KEY: wanted})):  # newest first
+        found.setdefault(run.tags[_RUN_KEY], _OUTCOMES.get(run.status, "running"))
+    return found
+
+
+def last_outcome(instance: dg.DagsterInstance, plate: str) -> Outcome | None:
+    """How the newest run of a plate stands, None where there was none."""
+    runs = instance.get_runs(filters=dg.RunsFilter(tags={_PARTITION: plate}), limit=1)
+    return _OUTCOMES.get(runs[0].status, "running") if runs else None
+
+
+def busy_plates(instance: dg.DagsterInstance) -> set[str]:
+    """Plates of which a run waits or is under way."""
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=_UNFINISHED))
+    return {run.tags[_PARTITION] for run in runs if _PARTITION in run.tags}
+
+
+def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark runs as failed whose process is gone, so that nothing waits for them; return their ids."""
+    buried = []
+    for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+        pid = _lost_process(instance, run.run_id)
+        if pid is None:
+            continue
+        again = instance.get_run_by_id(run.run_id)  # it may have ended well since; a dead process writes no more
+        if again is not None and again.status == dg.DagsterRunStatus.STARTED:
+            instance.report_run_failed(again, f"its process {pid} is gone: killed, or the machine was restarted")
+            buried.append(run.run_id)
+    return buried
+
+
+def _lost_process(instance: dg.DagsterInstance, run_id: str) -> int | None:
+    """Process that a run was last executed by, if it is known and gone."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=False).records
+    for record in records:
+        event = record.event_log_entry.dagster_event
+        data = event.event_specific_data if event is not None else None
+        pid = (getattr(data, "metadata", None) or {}).get("pid")
+        if pid is not None:
+            number = int(str(pid.value))
+            return None if _lives(number, record.timestamp) else number
+    return None
+
+
+def _lives(pid: int, seen_at: float) -> bool:
+    """Whether process `pid` is the one that lived at `seen_at`, and not a later one with its number."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= seen_at
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,96 @@
+"""What starts runs when a sheet was corrected: a plate map, ``plates.csv``, ``compounds.csv``, ``screen.toml``.
+
+A sensor reads, asks the pure planner of ``phenoassets.layers.sheets``, and answers. Only small tables and the screen's
+answers follow; images and embeddings never do.
+"""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from assets.common import PLATES, asset_key
+from phenoassets.errors import PhenoassetsError
+from phenoassets.layers.export import landing_of
+from phenoassets.layers.sheets import (
+    SheetPlan,
+    SheetRequest,
+    SheetState,
+    plan_sheets,
+    read_answer_settings,
+    read_sheets,
+    tables_of_sheets,
+)
+from phenoassets.layers.wishes import removed_plates
+from phenoassets.screen import Screen
+from phenoassets.tables import TableStore
+from resources.screen import ScreenResource
+from resources.table_store import TableStoreResource
+from sensors.runs import busy_plates
+
+# Dagster repeats a run whose process was killed, not one whose step failed (dagster.yaml).
+CRASH_RETRIES = {"dagster/max_retries": "3"}
+
+
+def sheet_sensor(plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.AssetKey]) -> dg.SensorDefinition:
+    """Sensor that asks for runs of a plate's small tables, or of the screen's answers, `answer_keys`."""
+
+    @dg.sensor(
+        name="changed_sheets",
+        target=dg.AssetSelection.assets(*plate_keys, *answer_keys),
+        minimum_interval_seconds=60,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Makes small tables anew when a plate map, plates.csv, compounds.csv or screen.toml was corrected.",
+    )
+    def changed_sheets(
+        context: dg.SensorEvaluationContext, screen: ScreenResource, tables: TableStoreResource
+    ) -> dg.SensorResult | dg.SkipReason:
+        try:
+            return compare(context, screen.load(), tables.open(), answer_keys)
+        except PhenoassetsError as error:
+            return dg.SkipReason(str(error))
+
+    return changed_sheets
+
+
+def compare(
+    context: dg.SensorEvaluationContext, screen: Screen, store: TableStore, answer_keys: Sequence[dg.AssetKey]
+) -> dg.SensorResult:
+    """One look at the sheets, and the runs that follow from it.
+
+    Raises
+    ------
+    PhenoassetsError
+        If the landing folder cannot be read.
+    """
+    # A plate that is being worked on waits: what its run has read already is not known here.
+    passed_over = removed_plates(screen.home) | busy_plates(context.instance)
+    sources = landing_of(screen).sources.items()
+    found, troubles = read_sheets(screen, {plate: one.root for plate, one in sources if plate not in passed_over})
+    for line in troubles.values():
+        context.log.warning(line)
+    imported = set(context.instance.get_dynamic_partitions(PLATES.name))
+    state = SheetState.from_json(context.cursor)
+    plan = plan_sheets(found, read_answer_settings(screen), state, imported, store.plates("plates"))
+    runs = [_plate_run(screen, store, request) for request in plan.requests]
+    return dg.SensorResult(
+        run_requests=[*runs, *_answer_run(plan, answer_keys)],
+        skip_reason=None if runs or plan.answers else f"the sheets of {len(found)} plates are as they were",
+        cursor=plan.state.to_json(),
+    )
+
+
+def _plate_run(screen: Screen, store: TableStore, request: SheetRequest) -> dg.RunRequest:
+    tables = tables_of_sheets(store, request.plate, screen.settings.models, profiles=request.profiles)
+    return dg.RunRequest(
+        run_key=request.run_key,
+        partition_key=request.plate,
+        asset_selection=[asset_key(table, model) for table, model in tables],
+        tags={**CRASH_RETRIES, "phenoassets/reason": "sheets"},
+    )
+
+
+def _answer_run(plan: SheetPlan, keys: Sequence[dg.AssetKey]) -> list[dg.RunRequest]:
+    if plan.answers is None:
+        return []
+    tags = {**CRASH_RETRIES, "phenoassets/reason": "settings"}
+    return [dg.RunRequest(run_key=plan.answers, asset_selection=list(keys), tags=tags)]
