@@ -173,9 +173,11 @@ def add_model(
     ModelError
         If the name cannot be used or is taken, or the file holds no ConvAE.
     """
-    from phenoassets.models.convae import load_convae, readout_dim
+    from phenoassets.models.convae import LATENT, load_convae, readout_dim
 
     folder = _new_folder(name, root)
+    if not 0 <= layer <= LATENT:
+        raise ModelError(f"layer {layer} is none of the encoder's; use 0 to {LATENT}, {LATENT} is the latent")
     source = Path(source)
     network = load_convae(_read_state(source), str(source))
     transform = transform or Transform()

@@ -76,6 +76,9 @@ class Step:
     step: int
     bce: float
 
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}, step {self.step}: loss {self.bce:.4f}"
+
 
 @dataclass(frozen=True)
 class Trained:

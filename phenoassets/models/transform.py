@@ -149,6 +149,8 @@ class Transform(BaseModel):
 
     def apply(self, images: NDArray[Any], device: torch.device | str = "cpu") -> torch.Tensor:
         """All steps: (n, h, w) images to (n, n_channels, h', w') float32 in 0..1."""
+        if str(device).startswith("mps"):  # not every release resizes there with antialiasing
+            return self.resize(self.to_unit(images)).to(device)
         return self.resize(self.to_unit(images, device))
 
     def _target(self, height: int, width: int) -> tuple[int, int]:

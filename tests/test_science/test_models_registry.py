@@ -155,6 +155,14 @@ def test_a_name_that_is_taken_is_refused(checkpoint, root):
         add_model(checkpoint, "mine", root)
 
 
+def test_a_layer_that_the_encoder_lacks_is_refused(checkpoint, root):
+    for layer in (-1, 9):
+        with pytest.raises(ModelError, match="none of the encoder's"):
+            add_model(checkpoint, "mine", root, layer=layer)
+    with pytest.raises(ModelError, match="fixed crop or size"):
+        add_model(checkpoint, "mine", root, transform=Transform(crop=None, shrink=2))
+
+
 def test_an_unknown_name_is_told_the_known_ones(root):
     with pytest.raises(ModelError, match="known are convae, convae_pooled, pixel_pca"):
         load_model("resnet", root=root)
