@@ -16,9 +16,10 @@ from assets.common import PLATES
 from phenoassets.errors import PhenoassetsError
 from phenoassets.home import Home, check_plate_name
 from phenoassets.layers.export import list_plate
-from phenoassets.layers.setting_up import plates_to_run
+from phenoassets.layers.setting_up import bytes_to_come, plates_to_run, require_space
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
+from phenoassets.tables import TableStore
 
 _SETTINGS = Path(__file__).resolve().parent.parent / "dagster.yaml"
 
@@ -93,7 +94,8 @@ def _run_plate(
 ) -> list[str]:
     try:
         check_plate_name(plate)
-        list_plate(screen, plate)
+        listed = int(list_plate(screen, plate).images["bytes"].sum())
+        require_space(screen, plate, bytes_to_come(TableStore(screen.home), plate, listed))
     except PhenoassetsError as error:
         return [str(error)]
     instance.add_dynamic_partitions(PLATES.name or "plate", [plate])

@@ -63,14 +63,17 @@ def compare(
         If the landing folder cannot be read.
     """
     # A plate that is being worked on waits: what its run has read already is not known here.
-    passed_over = removed_plates(screen.home) | busy_plates(context.instance)
-    sources = landing_of(screen).sources.items()
-    found, troubles = read_sheets(screen, {plate: one.root for plate, one in sources if plate not in passed_over})
+    removed = removed_plates(screen.home)
+    passed_over = removed | busy_plates(context.instance)
+    landed = {plate: source.root for plate, source in landing_of(screen).sources.items()}
+    found, troubles = read_sheets(screen, {plate: root for plate, root in landed.items() if plate not in passed_over})
     for line in troubles.values():
         context.log.warning(line)
     imported = set(context.instance.get_dynamic_partitions(PLATES.name))
     state = SheetState.from_json(context.cursor)
-    plan = plan_sheets(found, read_answer_settings(screen), state, imported, store.plates("plates"))
+    # One that is imported anew lacks tables for a while and comes back; the answers keep it meanwhile.
+    made = {*store.plates("plates"), *(plate for plate in state.made if plate in landed and plate not in removed)}
+    plan = plan_sheets(found, read_answer_settings(screen), state, imported, made)
     runs = [_plate_run(screen, store, request) for request in plan.requests]
     return dg.SensorResult(
         run_requests=[*runs, *_answer_run(plan, answer_keys)],

@@ -7,7 +7,7 @@ and the sensors know of the plate is theirs to forget.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -36,13 +36,13 @@ def removal_steps(store: TableStore, plate: str) -> list[Step]:
     return [(f"delete {store.home.relative(f)} ({_size(f)})", partial(_delete, f)) for f in found]
 
 
-def renaming_steps(store: TableStore, plate: str, name: str, exports: Path) -> list[Step]:
-    """Steps that make the tables and pixels of `plate` those of `name`.
+def renaming_steps(store: TableStore, plate: str, name: str, landed: Collection[str]) -> list[Step]:
+    """Steps that make the tables and pixels of `plate` those of `name`, which must be the one of `landed`.
 
     Raises
     ------
     SettingsError
-        If `name` is taken or no name, or the folder among the exports is not called so yet.
+        If `name` is taken or no name, or the plate among the exports is not called so yet.
     """
     check_plate_name(name)
     home = store.home
@@ -50,8 +50,11 @@ def renaming_steps(store: TableStore, plate: str, name: str, exports: Path) -> l
         raise SettingsError(f"plate {plate} has nothing in {home.root}; phenoassets status lists the plates")
     if plate_folders(home, name):
         raise SettingsError(f"plate {name} is already there in {home.root}; remove it or choose another name")
-    if not (exports / name).is_dir() or (exports / plate).exists():
-        raise SettingsError(f"rename the folder {exports / plate} to {name} first; the tables follow it")
+    if name not in landed or plate in landed:
+        raise SettingsError(
+            f"plate {name} is not among the exports in place of {plate}; rename its folder there (or its row in "
+            "plates.csv, if it is a vessel of an archive) first; the tables follow it"
+        )
     steps: list[Step] = [
         (f"rewrite {home.relative(part)} for {name}", partial(_rewrite, store, table, part, plate, name))
         for table in TABLES.values()

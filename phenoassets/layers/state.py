@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phenoassets.errors import PhenoassetsError
-from phenoassets.home import Home
+from phenoassets.home import Home, check_plate_name
 from phenoassets.incucyte.landing import Landing
 from phenoassets.layers.common import calibration_of, correction_recipe, embedding_recipe
-from phenoassets.layers.export import landing_of, list_plate
+from phenoassets.layers.export import list_plate
 from phenoassets.layers.vectors import model_digest
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
-from phenoassets.tables import TableStore
+from phenoassets.tables import TableStore, recipe_of
 
 
 @dataclass
@@ -52,23 +52,20 @@ class PlateState:
     problem: str = ""
 
 
-def known_plates(screen: Screen, store: TableStore) -> list[str]:
+def known_plates(screen: Screen, store: TableStore, landing: Landing) -> list[str]:
     """Plates that are among the exports, have a row in plates.csv or a table."""
-    landing = landing_of(screen) if screen.exports.is_dir() else Landing()
-    return sorted(
-        {
-            *landing.sources,
-            *landing.unusable,
-            *screen.plates["plate"],
-            *store.plates("plates"),
-            *store.plates("raw_images"),
-        }
-    )
+    landed = {*landing.sources, *landing.unusable}
+    return sorted({*landed, *screen.plates["plate"], *store.plates("plates"), *store.plates("raw_images")})
 
 
 def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
     """Look at one plate's export and tables; no image is opened."""
     state = PlateState(plate)
+    try:
+        check_plate_name(plate)
+    except PhenoassetsError as error:
+        state.problem = str(error)
+        return state
     known = store.read("raw_images", plate=plate, columns=["path", "bytes"])
     rejected = store.read("rejected_files", plate=plate, columns=["path"])
     state.images, state.rejected = known.height, rejected.height
@@ -121,6 +118,6 @@ def _stale(screen: Screen, store: TableStore, plate: str) -> Iterator[str]:
         except PhenoassetsError:
             continue
     for (table, name), recipe in wanted.items():
-        found = store.recipes(table, name).get(plate, set())
+        found = {recipe_of(part) for part in store.parts(table, name, plate)}
         if found and found != {recipe}:
             yield f"{table}/{name}" if name else table

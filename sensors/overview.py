@@ -1,0 +1,179 @@
+"""How every plate of a screen stands: its tables, its runs, and what the export sensor knows of it.
+
+In go a screen; out come one row a plate and lines for a person. Nothing is started and no image is opened, but for a
+rescan, which measures every file again.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import dagster as dg
+import polars as pl
+
+from phenoassets.errors import ExportError
+from phenoassets.incucyte.landing import Landing
+from phenoassets.incucyte.settled import PlateState as Watched
+from phenoassets.incucyte.settled import WatchSettings, WatchState, retry_at
+from phenoassets.layers.export import landing_of
+from phenoassets.layers.rewritten import find_rewritten
+from phenoassets.layers.state import PlateState, disk_use, free_bytes, known_plates, plate_state
+from phenoassets.layers.wishes import removed_plates
+from phenoassets.screen import Screen
+from phenoassets.tables import TableStore
+from sensors.exports import SENSOR
+from sensors.headless import instance_of
+from sensors.runs import last_outcome
+
+COLUMNS = {
+    "plate": pl.String,
+    "images": pl.Int64,
+    "new": pl.Int64,
+    "rejected": pl.Int64,
+    "stale": pl.String,
+    "missing": pl.String,
+    "last run": pl.String,
+    "sensor": pl.String,
+    "problem": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class _Platform:
+    """What Dagster's instance says: how each plate's last run ended, and the export sensor's cursor."""
+
+    runs: Mapping[str, str | None] = field(default_factory=dict)
+    watch: WatchState = field(default_factory=WatchState)
+    trouble: str = ""
+
+
+def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[str]]:
+    """One row a plate, and lines on disk, stale plates, vessels and, with `rescan`, rewritten files.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    rescan
+        Measure every file again and name those that were rewritten after their import.
+
+    Returns
+    -------
+    frame, lines
+        plate, images, new, rejected, stale, missing (layers, separated by commas), last run (succeeded, failed,
+        running, canceled), sensor (what it knows of the plate), problem; and lines.
+    """
+    store = TableStore(screen.home)
+    try:
+        landing, unreadable = landing_of(screen), []
+    except ExportError as error:
+        landing, unreadable = Landing(), [f"problem: {error}"]
+    plates = known_plates(screen, store, landing)
+    platform = _ask_platform(screen, plates)
+    states = [plate_state(screen, store, plate) for plate in plates]
+    removed = removed_plates(screen.home)
+    rows = [_row(screen, state, platform, state.plate in removed) for state in states]
+    lines = [*unreadable, *([platform.trouble] if platform.trouble else []), *_lines(screen, landing, states)]
+    if rescan and not unreadable:
+        lines += _rescanned(screen, store)
+    return pl.DataFrame(rows, schema=COLUMNS, orient="row"), lines
+
+
+def _row(screen: Screen, state: PlateState, platform: _Platform, removed: bool) -> tuple[object, ...]:
+    watched = platform.watch.plates.get(state.plate)
+    return (
+        state.plate,
+        state.images,
+        state.new,
+        state.rejected,
+        ", ".join(state.stale),
+        ", ".join(_shortened(screen, state.missing)),
+        platform.runs.get(state.plate) or "",
+        "removed" if removed else _knows(screen, watched, platform.runs.get(state.plate)),
+        state.problem,
+    )
+
+
+def _shortened(screen: Screen, missing: list[str]) -> Iterator[str]:
+    """Layers, with the models left out where a layer lacks all of them."""
+    n_models = len(screen.settings.models)
+    tables = [layer.split("/", maxsplit=1)[0] for layer in missing]
+    for layer, table in zip(missing, tables, strict=True):
+        if "/" not in layer or tables.count(table) < n_models:
+            yield layer
+        elif missing[tables.index(table)] == layer:
+            yield table
+
+
+def _knows(screen: Screen, watched: Watched | None, last_run: str | None) -> str:
+    """What the export sensor knows of a plate, in words."""
+    if watched is None:
+        return "not seen yet"
+    exports = screen.settings.exports
+    if watched.status == "given_up":
+        return "done" if last_run == "succeeded" else f"given up after {watched.attempts} failed runs; run it by hand"
+    if watched.status == "failed":
+        rules = WatchSettings(exports.settle_minutes, exports.retry_minutes, exports.max_attempts)
+        at = time.strftime("%H:%M", time.localtime(retry_at(watched, rules)))
+        return f"failed {watched.attempts} of {exports.max_attempts} times; next at {at}"
+    if watched.status in ("watching", "removed"):
+        return "waits to settle"
+    changed = watched.requested is not None and watched.requested != watched.fingerprint
+    return "new scans wait to settle" if changed else watched.status
+
+
+def _lines(screen: Screen, landing: Landing, states: list[PlateState]) -> Iterator[str]:
+    stale = [state for state in states if state.stale]
+    if stale:
+        n_images = sum(
+            state.images * sum("corrected" in s or "embeddings" in s for s in state.stale) for state in stale
+        )
+        names = ", ".join(state.plate for state in stale)
+        yield (
+            f"stale: {len(stale)} plates ({names}) were made by another recipe; their next run computes them anew, "
+            f"{n_images:,} images to work through; phenoassets run --plate {stale[0].plate} does so at once"
+        )
+    for vessel, archive in landing.unmapped.items():
+        yield f"unmapped: vessel {vessel} in {archive}; name its plate under vessel_id in plates.csv"
+    if landing.loose:
+        yield f"unmapped: {landing.loose} images lie beside the plates' folders in {screen.exports}"
+    used = disk_use(screen.home)
+    listed = ", ".join(f"{table} {_gb(size)}" for table, size in sorted(used.items(), key=lambda item: -item[1]))
+    yield f"disk: {listed or 'nothing yet'}"
+    floor = screen.settings.storage.min_free_gb
+    free = free_bytes(screen.home)
+    yield f"free: {_gb(free)} in {screen.home.root}" + (
+        f", below min_free_gb = {floor:g}" if free < floor * 1e9 else ""
+    )
+
+
+def _rescanned(screen: Screen, store: TableStore) -> list[str]:
+    found = find_rewritten(screen, store, time.time())
+    lines = [f"rewritten: {line}" for line in found.lines] + [f"problem: {why}" for why in found.unreadable.values()]
+    return [*lines, f"rescan: {found.n_files:,} files on {found.n_plates} plates, {len(found.lines)} rewritten"]
+
+
+def _ask_platform(screen: Screen, plates: list[str]) -> _Platform:
+    if not screen.home.dagster.is_dir():
+        return _Platform()
+    with instance_of(screen.home) as instance:
+        runs = {plate: last_outcome(instance, plate) for plate in plates}
+        try:
+            return _Platform(runs, WatchState.from_json(_cursor(instance)))
+        except ExportError as error:
+            return _Platform(runs, trouble=f"problem: {error}")
+
+
+def _cursor(instance: dg.DagsterInstance) -> str | None:
+    """The newest cursor of the export sensor: a moved checkout leaves an older one behind."""
+    found = [
+        state.sensor_instigator_data
+        for state in instance.all_instigator_state()
+        if state.instigator_name == SENSOR and state.sensor_instigator_data is not None
+    ]
+    newest = max(found, key=lambda data: data.last_tick_timestamp or 0.0, default=None)
+    return newest.cursor if newest is not None else None
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:,.2f} GB"

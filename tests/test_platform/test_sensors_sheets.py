@@ -1,0 +1,178 @@
+"""The sheets sensor: which small tables a corrected plate map, sheet or setting brings, and what it never brings."""
+
+import dagster as dg
+import pytest
+from builders import plates_frame
+from watching import ANSWER_KEYS, Landing, new_run
+
+from phenoassets.definitions import build_definitions
+from phenoassets.layers.sheets import Known, Sheets, SheetState, plan_sheets
+from phenoassets.layers.wishes import make_wish
+from phenoassets.schemas import TABLES
+
+MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{},1,uM\n"
+EVERY_TABLE = {"plates", "plate_maps", "growth_curves", "temporal_distances/pixel_pca"}
+
+
+@pytest.fixture
+def instance(tmp_path):
+    with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        yield instance
+
+
+@pytest.fixture
+def landing(tmp_path, instance):
+    """A plate that was imported, whose sheets the sensor has seen."""
+    landing = Landing(tmp_path, instance)
+    landing.put("P1", range(4))
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("x"))
+    landing.home.plates_file.write_text("plate,cell_line,treated_after_hours\nP1,A549,4\n")
+    instance.add_dynamic_partitions("plate", ["P1"])
+    store = landing.store
+    store.write("plates", plates_frame("P1"), plate="P1")
+    for table in ("image_quality", "embeddings", "well_profiles"):
+        model = "pixel_pca" if TABLES[table].per_model else None
+        store.write(table, TABLES[table].empty(), model=model, plate="P1")
+    assert landing.compare() == []
+    return landing
+
+
+def asked(requests):
+    return [(one.partition_key, {key.to_user_string() for key in one.asset_selection}) for one in requests]
+
+
+def test_sheets_that_stay_as_they_are_bring_nothing(landing):
+    assert [landing.compare() for _ in range(3)] == [[], [], []]
+
+
+def test_a_corrected_plate_map_brings_small_tables_and_never_images_or_embeddings(landing):
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("y"))
+    assert landing.compare() == []  # it may be half copied
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
+    landing.end_runs()
+    assert [landing.compare(), landing.compare()] == [[], []]
+
+
+def test_a_plate_map_that_is_still_being_written_is_waited_for(landing):
+    for text in ("a", "ab", "abc"):
+        (landing.exports / "P1" / "map.csv").write_text(text)
+        assert landing.compare() == []
+    assert len(landing.compare()) == 1
+
+
+def test_a_corrected_treatment_time_brings_small_tables(landing):
+    landing.home.plates_file.write_text("plate,cell_line,treated_after_hours\nP1,A549,6\n")
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
+
+
+def test_a_row_of_another_plate_brings_nothing_for_this_one(landing):
+    text = landing.home.plates_file.read_text()
+    landing.home.plates_file.write_text(text + "P2,HCT15,\n")
+    assert [landing.compare(), landing.compare()] == [[], []]
+
+
+def test_new_compounds_bring_small_tables_of_every_plate(landing):
+    landing.home.compounds_file.write_text("alias,canonical\nx,Xanthine\n")
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
+
+
+def test_a_setting_of_the_distances_brings_them_and_a_setting_of_the_profiles_brings_those_too(landing):
+    landing.configure("[trajectories]\nn_bootstrap = 7\n")
+    landing.compare()
+    found = asked(landing.compare())
+    assert found[0] == ("P1", EVERY_TABLE)
+    landing.end_runs()
+    landing.configure('[trajectories]\nn_bootstrap = 7\n[profiles]\nmethod = "median"\n')
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE | {"well_profiles/pixel_pca"})]
+
+
+def test_a_setting_of_the_answers_alone_brings_the_answers_and_no_plate(landing):
+    landing.configure("[trajectories]\nk = 3\n")
+    landing.compare()
+    [request] = landing.compare()
+    assert request.partition_key is None
+    assert request.asset_selection == ANSWER_KEYS
+    assert landing.compare() == []
+    landing.configure("")
+    landing.compare()
+    [back] = landing.compare()
+    assert back.run_key != request.run_key
+
+
+def test_a_sheet_that_returns_to_what_it_was_is_asked_for_under_a_new_key(landing):
+    keys = set()
+    for compound in ("y", "x", "y"):
+        (landing.exports / "P1" / "map.csv").write_text(MAP.format(compound))
+        landing.compare()
+        keys.add(landing.compare()[0].run_key)
+        landing.end_runs()
+    assert len(keys) == 3
+
+
+def test_a_plate_that_is_worked_on_waits_until_its_run_has_ended(landing):
+    landing.instance.add_run(new_run(dg.DagsterRunStatus.STARTED, {"dagster/partition": "P1"}))
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("y"))
+    assert [landing.compare(), landing.compare()] == [[], []]
+    landing.end_runs()
+    landing.compare()
+    assert len(landing.compare()) == 1
+
+
+def test_a_sheet_of_a_plate_that_is_not_imported_yet_is_what_the_import_will_read(landing):
+    landing.put("P2", range(4))
+    (landing.exports / "P2" / "map.csv").write_text(MAP.format("x"))
+    landing.compare()
+    (landing.exports / "P2" / "map.csv").write_text(MAP.format("y"))
+    assert [landing.compare(), landing.compare()] == [[], []]
+    landing.instance.add_dynamic_partitions("plate", ["P2"])
+    (landing.exports / "P2" / "map.csv").write_text(MAP.format("z"))
+    landing.compare()
+    assert asked(landing.compare()) == [("P2", {"plates", "plate_maps"})]  # nothing else of it is there yet
+
+
+def test_a_plate_map_that_is_gone_or_an_unmounted_share_brings_nothing_and_is_said(landing, capsys):
+    sheet = landing.exports / "P1" / "map.csv"
+    text = sheet.read_text()
+    sheet.unlink()
+    assert [landing.compare(), landing.compare()] == [[], []]
+    assert "plate P1: no plate map in" in capsys.readouterr().err
+    sheet.write_text(text)
+    assert [landing.compare(), landing.compare()] == [[], []]
+    definitions = build_definitions(home=landing.home)
+    away = landing.exports.rename(landing.exports.with_name("away"))
+    context = dg.build_sensor_context(landing.instance, landing.sheet_cursor, resources=definitions.resources)
+    with context:
+        said = definitions.resolve_sensor_def("changed_sheets")(context)
+    assert "mount the share" in said.skip_message
+    away.rename(landing.exports)
+    assert [landing.compare(), landing.compare()] == [[], []]
+
+
+def test_the_answers_are_drawn_anew_when_a_plate_was_removed_and_not_while_it_is_imported_anew(landing):
+    store = landing.store
+    store.write("plates", plates_frame("P2"), plate="P2")
+    landing.put("P2", range(4))
+    (landing.exports / "P2" / "map.csv").write_text(MAP.format("x"))
+    landing.compare()
+    store.drop("plates", plate="P2")
+    assert landing.compare() == []  # its files are there: it comes back
+    make_wish(landing.home, "P2", "removed")
+    [request] = landing.compare()
+    assert request.asset_selection == ANSWER_KEYS
+    assert landing.compare() == []
+    make_wish(landing.home, "P1", "removed")
+    store.drop("plates", plate="P1")
+    assert [landing.compare(), landing.compare()] == [[], []]  # nothing is left to draw answers from
+
+
+def test_the_plan_keeps_its_numbers_when_its_text_is_read_again():
+    state = SheetState({"P1": Known("a", "b", 3)}, {"P1": "c"}, Known("d", n=2), "e", ("P1",))
+    assert SheetState.from_json(state.to_json()) == state
+    assert SheetState.from_json("not ours") == SheetState.from_json(None) == SheetState()
+    plan = plan_sheets({"P1": Sheets("c", "b")}, "e", state, {"P1"}, {"P1"})
+    assert [request.run_key for request in plan.requests] == ["sheets:P1:c:4"]
+    assert not plan.requests[0].profiles
+    assert plan.answers == "answers:e:3"
