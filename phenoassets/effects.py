@@ -131,7 +131,7 @@ def find_clusters(
         preparation = replace(preparation, scaling=scaling)
     curves = combine_plates(distances, scans)
     trajectories = prepare_trajectories(curves, preparation)
-    courses = _Growth(growth, scans)
+    courses = GrowthCourses(growth, scans)
     n = len(trajectories.condition_ids)
     labels = np.full(n, -1, np.int64)
     own_silhouettes = np.full(n, np.nan)
@@ -180,7 +180,7 @@ _OWN = (
 )
 
 
-def _own_rows(curves: pl.DataFrame, growth: _Growth, rules: EffectRules) -> list[dict[str, object]]:
+def _own_rows(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -> list[dict[str, object]]:
     """What each condition's own curve says."""
     rows: list[dict[str, object]] = []
     names = ("elapsed_hours", "distance", "null_high")
@@ -206,7 +206,7 @@ def _levels(hours: Floats, distance: Floats, rules: EffectRules) -> dict[str, ob
     }
 
 
-class _Growth:
+class GrowthCourses:
     """Confluence of conditions and of their controls, read at any hours, averaged over plates."""
 
     def __init__(self, growth: pl.DataFrame | None, scans: pl.DataFrame) -> None:
@@ -234,7 +234,11 @@ class _Growth:
 
 
 def _center_effect(
-    trajectories: Trajectories, growth: _Growth, members: npt.NDArray[np.bool_], center: Floats, rules: EffectRules
+    trajectories: Trajectories,
+    growth: GrowthCourses,
+    members: npt.NDArray[np.bool_],
+    center: Floats,
+    rules: EffectRules,
 ) -> str | None:
     if not members.any():  # fewer distinct curves than clusters
         return None

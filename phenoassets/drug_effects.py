@@ -1,0 +1,265 @@
+"""What is known of each drug on each cell line: effect per dose, onset, potency; and who else says so.
+
+In go ``temporal_clusters`` with the curves behind them; out come ``drug_effects``, ``effect_agreement`` between models,
+and clusters in which a curator's word stands over the rules'. Fitting is `phenoassets.dose_response`'s.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from phenoassets.dose_response import (
+    DoseResponse,
+    GrowthInhibition,
+    effect_switches,
+    fit_dose_response,
+    fit_growth_inhibition,
+    growth_rate_inhibition,
+)
+from phenoassets.effect_rules import EffectRules, onset_interval
+from phenoassets.effects import GrowthCourses
+from phenoassets.errors import SettingsError
+from phenoassets.preparation import Floats, combine_plates
+from phenoassets.schemas import EFFECTS, TABLES
+
+_TWO_SIDED_95 = 2 * 1.959964  # widths of a normal distribution's 95 % interval in standard deviations
+_CURATED = ("condition_id", "effect", "curator", "reason")
+
+
+def summarise_drugs(
+    clusters: pl.DataFrame,
+    distances: pl.DataFrame,
+    growth: pl.DataFrame | None,
+    scans: pl.DataFrame,
+    conditions: pl.DataFrame,
+    *,
+    n_boot: int = 200,
+    seed: int = 0,
+    rules: EffectRules | None = None,
+) -> pl.DataFrame:
+    """One row a drug and cell line.
+
+    The end level is the mean distance over the last hours, the area the mean distance since treatment; both up to the
+    last hour that all doses have. Their spread comes from the band over wells. Growth is measured by confluence, which
+    stands for the number of cells only where cells keep their size.
+
+    Parameters
+    ----------
+    clusters
+        ``temporal_clusters`` of one model.
+    distances
+        The ``temporal_distances`` they were made of.
+    growth
+        ``growth_curves``, or None.
+    scans
+        plate, scan, elapsed_hours.
+    conditions
+        condition_id, cell_line, compound, concentration, concentration_unit; ``plate_maps`` will do.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``drug_effects``; a condition without a concentration is listed last among the doses and fits leave it out.
+    """
+    rules = rules or EffectRules()
+    table = TABLES["drug_effects"]
+    names = ["condition_id", "cell_line", "compound", "concentration", "concentration_unit"]
+    described = (
+        clusters.select("model", "condition_id", "effect", "onset_hours")
+        .join(conditions.select(names).unique(["condition_id"]), on="condition_id")
+        .filter(pl.col("compound").is_not_null())
+        .with_columns(pl.col("concentration_unit").fill_null(""))
+        .sort("concentration", "condition_id", nulls_last=True)
+    )
+    curves = {str(c): curve for (c,), curve in combine_plates(distances, scans).group_by(["condition_id"])}
+    courses = GrowthCourses(growth, scans)
+    rows = []
+    keys = ["model", "cell_line", "compound", "concentration_unit"]
+    for key, doses in described.group_by(keys, maintain_order=True):
+        tested = doses["concentration"].to_list()
+        effects = doses["effect"].to_list()
+        ids = doses["condition_id"].to_list()
+        row: dict[str, object] = dict(zip(keys, key, strict=True))
+        row |= {"concentrations": tested, "effects": effects}
+        row["switches"] = effect_switches(
+            [t for t in tested if t is not None], effects[: len(tested) - tested.count(None)], str(key[-1])
+        )
+        active = [i for i, e in enumerate(effects) if e not in (None, "none")]
+        row["lowest_active"] = tested[active[0]] if active else None
+        row |= _onset_of(doses.row(active[-1], named=True), curves, rules) if active else {}
+        ends, areas = _levels([curves.get(c) for c in ids], rules)
+        row |= _fitted("end", fit_dose_response(_known(tested), *ends, n_boot=n_boot, seed=seed))
+        row |= _fitted("area", fit_dose_response(_known(tested), *areas, n_boot=n_boot, seed=seed))
+        row |= _growth_row(ids, tested, courses, curves, rules)
+        rows.append(row)
+    schema = {c.name: c.dtype for c in table.columns}
+    return pl.DataFrame(rows, schema=schema, orient="row").sort(table.key)  # type: ignore[arg-type]
+
+
+def compare_models(clusters: pl.DataFrame) -> pl.DataFrame:
+    """``effect_agreement``: effects of each condition by every pair of models that judged it.
+
+    Parameters
+    ----------
+    clusters
+        ``temporal_clusters`` of several models.
+    """
+    table = TABLES["effect_agreement"]
+    own = {str(m): f for (m,), f in clusters.select("model", "condition_id", "effect").group_by(["model"])}
+    parts = [
+        own[a]
+        .select("condition_id", pl.col("effect").alias("effect_a"))
+        .join(own[b].select("condition_id", pl.col("effect").alias("effect_b")), on="condition_id")
+        .with_columns(
+            pl.lit(a).alias("model_a"),
+            pl.lit(b).alias("model_b"),
+            (pl.col("effect_a") == pl.col("effect_b")).alias("agree"),
+        )
+        for a, b in combinations(sorted(own), 2)
+    ]
+    return pl.concat(parts).select(table.names).sort(table.key) if parts else table.empty()
+
+
+def read_curated(path: Path) -> pl.DataFrame:
+    """Read a curator's CSV: condition_id, effect, and curator, reason where given.
+
+    Raises
+    ------
+    SettingsError
+        If it is no such table; every problem is listed.
+    """
+    try:
+        raw = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
+    except pl.exceptions.PolarsError as error:
+        raise SettingsError(f"{path} cannot be read as CSV: {error}") from error
+    raw = raw.rename({name: name.strip().lstrip("\ufeff").lower() for name in raw.columns})
+    problems = [f"unknown column {name}" for name in raw.columns if name not in _CURATED]
+    problems += [f"the column {name} is missing" for name in ("condition_id", "effect") if name not in raw.columns]
+    if problems:
+        raise SettingsError(f"{path}: {'; '.join(problems)}; known columns are {', '.join(_CURATED)}")
+    frame = raw.with_columns(pl.all().str.strip_chars().replace("", None))
+    frame = frame.with_columns(pl.lit(None, pl.String).alias(n) for n in _CURATED if n not in frame.columns)
+    for row, (condition, effect) in enumerate(frame.select("condition_id", "effect").iter_rows(), start=2):
+        if condition is None:
+            problems.append(f"row {row} names no condition")
+        if effect not in EFFECTS:
+            problems.append(f"row {row} has the effect {effect!r}; it must be one of {', '.join(EFFECTS)}")
+    doubled = frame.filter(pl.col("condition_id").is_duplicated())["condition_id"].drop_nulls().unique().sort()
+    problems += [f"{condition} stands there more than once" for condition in doubled]
+    if problems:
+        raise SettingsError(f"{path}: {'; '.join(problems)}")
+    return frame.select(_CURATED)
+
+
+def overrule(clusters: pl.DataFrame, curated: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Let a curator's effects stand in ``temporal_clusters``, and record what the rules had said.
+
+    Parameters
+    ----------
+    clusters
+        ``temporal_clusters``, of any number of models.
+    curated
+        From `read_curated`.
+
+    Returns
+    -------
+    tuple
+        The clusters, and ``curated_effects``.
+
+    Raises
+    ------
+    SettingsError
+        If a curated condition is not in the screen.
+    """
+    unknown = curated.join(clusters, on="condition_id", how="anti")["condition_id"].sort()
+    if unknown.len():
+        raise SettingsError(
+            f"curated effects name {unknown.len()} conditions that the screen does not have: "
+            f"{', '.join(unknown.head(3))}; write them as temporal_clusters does"
+        )
+    said = curated.rename({"effect": "_said"}).select("condition_id", "_said", "curator", "reason")
+    joined = clusters.join(said, on="condition_id", how="left", maintain_order="left")
+    table = TABLES["curated_effects"]
+    record = (
+        joined.filter(pl.col("_said").is_not_null())
+        .rename({"effect": "computed_effect", "_said": "effect"})
+        .select(table.names)
+        .sort(table.key)
+    )
+    return joined.with_columns(pl.coalesce("_said", "effect").alias("effect")).select(clusters.columns), record
+
+
+def _known(values: list[float | None]) -> Floats:
+    return np.array([np.nan if v is None else v for v in values], np.float64)
+
+
+def _column(curve: pl.DataFrame, name: str) -> Floats:
+    return curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+
+def _onset_of(dose: dict[str, object], curves: dict[str, pl.DataFrame], rules: EffectRules) -> dict[str, object]:
+    curve = curves[str(dose["condition_id"])].sort("elapsed_hours")
+    hours, low, high, null = (_column(curve, n) for n in ("elapsed_hours", "low", "high", "null_high"))
+    early, late = onset_interval(hours, low, high, null, rules)
+    return {"onset_hours": dose["onset_hours"], "onset_low_hours": early, "onset_high_hours": late}
+
+
+def _levels(
+    curves: list[pl.DataFrame | None], rules: EffectRules
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """End level and mean level of each dose, each with its spread."""
+    late = [None if c is None else c.filter(pl.col("elapsed_hours") >= 0).sort("elapsed_hours") for c in curves]
+    last = min((c["elapsed_hours"][-1] for c in late if c is not None and c.height), default=0.0)
+    out = np.full((4, len(curves)), np.nan)
+    for i, curve in enumerate(late):
+        if curve is None or not curve.height:
+            continue
+        shared = curve.filter(pl.col("elapsed_hours") <= last)
+        hours, distance = _column(shared, "elapsed_hours"), _column(shared, "distance")
+        spread = (_column(shared, "high") - _column(shared, "low")) / _TWO_SIDED_95
+        end = hours >= last - rules.end_hours
+        out[0, i], out[1, i] = distance[end].mean(), spread[end].mean()
+        out[2, i] = np.trapezoid(distance, hours) / (hours[-1] - hours[0]) if len(hours) > 1 else distance[0]
+        out[3, i] = spread.mean()
+    return (out[0], out[1]), (out[2], out[3])
+
+
+def _fitted(name: str, found: DoseResponse) -> dict[str, object]:
+    return {
+        f"{name}_midpoint": found.midpoint,
+        f"{name}_midpoint_low": found.midpoint_low,
+        f"{name}_midpoint_high": found.midpoint_high,
+        f"{name}_answer": found.answer,
+    }
+
+
+def _growth_row(
+    ids: list[str],
+    tested: list[float | None],
+    courses: GrowthCourses,
+    curves: dict[str, pl.DataFrame],
+    rules: EffectRules,
+) -> dict[str, object]:
+    values = np.full(len(ids), np.nan)
+    for i, condition in enumerate(ids):
+        if condition in curves:
+            hours = np.sort(_column(curves[condition], "elapsed_hours"))
+            values[i] = _inhibition(hours, *courses.at(condition, hours), rules)
+    found: GrowthInhibition = fit_growth_inhibition(_known(tested), values)
+    return {"gr50": found.gr50, "gr_max": found.gr_max, "gr_answer": found.answer}
+
+
+def _inhibition(hours: Floats, own: Floats, control: Floats, rules: EffectRules) -> float:
+    """GR of one condition between treatment and the last hours; not-a-number where confluence is unknown."""
+    known = np.isfinite(own) & np.isfinite(control)
+    hours, own, control = hours[known], own[known], control[known]
+    if not len(hours) or hours[-1] <= 0 or hours[0] > rules.end_hours:
+        return float("nan")
+    first = np.abs(hours) <= max(float(np.abs(hours).min()), rules.end_hours / 4)
+    last = hours >= hours[-1] - rules.end_hours / 2
+    sizes = [float(values[part].mean()) for values in (own, control) for part in (first, last)]
+    return float(growth_rate_inhibition([sizes[0]], [sizes[1]], sizes[2], sizes[3])[0])
