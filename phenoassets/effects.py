@@ -142,7 +142,7 @@ def find_clusters(
         labels, centers = found.labels_, found.centers_
         if n <= SILHOUETTE_AT_MOST:
             own_silhouettes = silhouettes(dtw_matrix(trajectories.values, window), labels)
-    effects = [_center_effect(trajectories, courses, labels == c, centers[c], rules) for c in range(k)]
+    effects = [center_effect(trajectories, courses, labels == c, centers[c], rules) for c in range(k)]
     rows = _own_rows(curves, courses, rules)
     place = {condition: i for i, condition in enumerate(trajectories.condition_ids)}
     for row in rows:
@@ -178,6 +178,12 @@ _OWN = (
     "onset_hours",
     "silhouette",
 )
+
+
+def condition_effects(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -> list[str | None]:
+    """Effect of each condition of `combine_plates` by its own curve, in the order of condition_id."""
+    rows = sorted(_own_rows(curves, growth, rules), key=lambda row: str(row["condition_id"]))
+    return [None if row["effect"] is None else str(row["effect"]) for row in rows]
 
 
 def _own_rows(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -> list[dict[str, object]]:
@@ -233,13 +239,14 @@ class GrowthCourses:
         return _mean_known(np.stack(own)), _mean_known(np.stack(control))
 
 
-def _center_effect(
+def center_effect(
     trajectories: Trajectories,
     growth: GrowthCourses,
     members: npt.NDArray[np.bool_],
     center: Floats,
     rules: EffectRules,
 ) -> str | None:
+    """Effect of a cluster by its centre, held against the mean null band and mean growth of its `members` (n,)."""
     if not members.any():  # fewer distinct curves than clusters
         return None
     hours = trajectories.hours

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phenoassets.choosing_k import choose_k
 from phenoassets.effects import (
     EffectRules,
     cluster_trajectories,
@@ -342,3 +343,22 @@ def test_what_cannot_be_meant_is_refused():
     with pytest.raises(ProfileError, match="unknown recipe"):
         cluster_trajectories(distances, growth, scans, recipe="papers")
     assert cluster_trajectories(distances, growth, scans, recipe=Preparation(smoothing_points=3)).height == 1
+
+
+def test_the_smallest_k_that_shows_every_effect_is_found():
+    distances, growth, scans = screen_of(TRUTH)
+    scores, smallest = choose_k(
+        distances, growth, scans, ks=range(2, 6), recipe=Preparation(scaling="none"), n_resamples=1
+    )
+    assert scores["k"].to_list() == [2, 3, 4, 5]
+    assert smallest == 4
+    assert scores.filter(k=4)["effects"][0].to_list() == sorted(EFFECTS)
+    assert not scores.filter(k=2)["covers"][0]
+
+
+def test_no_k_covers_what_is_not_there():
+    distances, growth, scans = screen_of({"L|A@1 µM": "none", "L|B@1 µM": "cytotoxic", "L|C@1 µM": "none"})
+    plain = Preparation(scaling="none")
+    scores, smallest = choose_k(distances, None, scans, expected=["cytostatic"], recipe=plain, n_resamples=1)
+    assert scores["k"].to_list() == [2, 3]
+    assert smallest is None
