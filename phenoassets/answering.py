@@ -6,7 +6,7 @@ In go homes and a query; out comes a frame, or text on a stream. The views are `
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import IO
+from typing import TextIO
 
 import duckdb
 import polars as pl
@@ -36,16 +36,17 @@ def ask(homes: Sequence[Home], query: str) -> pl.DataFrame:
         raise QueryError(f"no home at {', '.join(missing)}; name one with --home")
     connection = connect([load_screen(home) for home in homes])
     try:
-        return connection.sql(query).pl()
+        answer: pl.DataFrame = connection.sql(query).pl()
     except duckdb.Error as error:
         raise QueryError(" ".join(str(error).split())) from error
     except AttributeError as error:
         raise QueryError("the statement gives no rows; ask a SELECT") from error
     finally:
         connection.close()
+    return answer
 
 
-def show(frame: pl.DataFrame, kind: str, stream: IO[str]) -> None:
+def show(frame: pl.DataFrame, kind: str, stream: TextIO) -> None:
     """Write `frame` to `stream` as ``table``, ``csv``, ``json`` or ``parquet``."""
     if kind == "parquet":
         frame.write_parquet(stream.buffer)

@@ -41,7 +41,7 @@ def test_real_frames_run_to_effects_with_the_published_weights(tmp_path, shared)
     phenoassets("run", "--home", home.root, "--exports", exports, "--models", "published")
     rows = ask([home], "SELECT count(*) n, any_value(len(embedding)) d FROM embeddings").row(0)
     assert rows == (48, 8)
-    assert ask([home], "SELECT dtype, width, height FROM raw_images GROUP BY ALL").rows() == [("uint16", 1022, 1024)]
+    assert ask([home], "SELECT dtype, width, height FROM raw_images GROUP BY ALL").rows() == [("uint16", 1024, 1022)]
     assert ask([home], "SELECT condition_id FROM effects").rows() == [("T98G|Drug@1 µM",)]
 
 
