@@ -357,7 +357,7 @@ def test_the_smallest_k_that_shows_every_effect_is_found():
 
 
 def test_no_k_covers_what_is_not_there():
-    distances, growth, scans = screen_of({"L|A@1 µM": "none", "L|B@1 µM": "cytotoxic", "L|C@1 µM": "none"})
+    distances, _, scans = screen_of({"L|A@1 µM": "none", "L|B@1 µM": "cytotoxic", "L|C@1 µM": "none"})
     plain = Preparation(scaling="none")
     scores, smallest = choose_k(distances, None, scans, expected=["cytostatic"], recipe=plain, n_resamples=1)
     assert scores["k"].to_list() == [2, 3]
