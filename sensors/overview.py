@@ -125,9 +125,7 @@ def _knows(screen: Screen, watched: Watched | None, last_run: str | None) -> str
 def _lines(screen: Screen, landing: Landing, states: list[PlateState]) -> Iterator[str]:
     stale = [state for state in states if state.stale]
     if stale:
-        n_images = sum(
-            state.images * sum("corrected" in s or "embeddings" in s for s in state.stale) for state in stale
-        )
+        n_images = sum(state.images * len(state.stale) for state in stale)  # each stale layer looks at every image
         names = ", ".join(state.plate for state in stale)
         yield (
             f"stale: {len(stale)} plates ({names}) were made by another recipe; their next run computes them anew, "

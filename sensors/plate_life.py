@@ -16,7 +16,7 @@ from phenoassets.errors import SettingsError, StoreError
 from phenoassets.home import Home, check_plate_name
 from phenoassets.incucyte.observing import Ledger
 from phenoassets.layers.export import landing_of
-from phenoassets.layers.plate_life import Step, plate_folders, removal_steps, renaming_steps
+from phenoassets.layers.plate_life import Step, finish_renaming, plate_folders, removal_steps, renaming_steps
 from phenoassets.layers.state import known_plates
 from phenoassets.layers.wishes import Kind, make_wish
 from phenoassets.locks import plate_lock
@@ -56,7 +56,8 @@ def rename(screen: Screen, plate: str, new: str) -> list[Step]:
     steps += _dropping_partition(home, plate)
     line = f"know the files of {new} as those of {plate} were known"
     steps.append((line, partial(Ledger(home.watch).rename, plate, new)))
-    return _locked(home, [plate, new], [*steps, _again(screen, new)])
+    done: Step = (f"{plate} is now {new}", partial(finish_renaming, home, plate))
+    return _locked(home, [plate, new], [*steps, _again(screen, new), done])
 
 
 def _forgetting(screen: Screen, plate: str) -> list[Step]:

@@ -154,8 +154,8 @@ def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Pa
                 return candidate
         raise PlateMapError(f"plate {plate}: plates.csv names the plate map {named}, which is not among the exports")
     # Names first: a flat export has many thousands beside its plate map.
-    names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_MAP_SUFFIXES) and name[0] != ".")  # noqa: PTH208
-    beside = [folder / name for name in names]
+    listed = (name for name in os.listdir(folder) if name.lower().endswith(_MAP_SUFFIXES) and name[0] != ".")  # noqa: PTH208
+    beside = [folder / name for name in sorted(listed)]
     xml = [p for p in beside if p.suffix.lower() == ".platemap"]
     found = xml or beside
     if not found:

@@ -6,6 +6,7 @@ and the sensors know of the plate is theirs to forget.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Collection
 from functools import partial
@@ -17,7 +18,7 @@ from phenoassets.errors import SettingsError
 from phenoassets.home import Home, check_plate_name
 from phenoassets.layers.export import image_ids
 from phenoassets.schemas import TABLES, Table
-from phenoassets.tables import TableStore, part_name, recipe_of
+from phenoassets.tables import TableStore, atomic_path, part_name, recipe_of
 
 Step = tuple[str, Callable[[], None]]
 
@@ -45,17 +46,19 @@ def renaming_steps(store: TableStore, plate: str, name: str, landed: Collection[
         If `name` is taken or no name, or the plate among the exports is not called so yet.
     """
     check_plate_name(name)
-    home = store.home
-    if not plate_folders(home, plate):
+    home, note = store.home, _note(store.home, plate)
+    resumed = note.is_file() and note.read_text(encoding="utf-8") == name
+    if not plate_folders(home, plate) and not resumed:
         raise SettingsError(f"plate {plate} has nothing in {home.root}; phenoassets status lists the plates")
-    if plate_folders(home, name):
+    if plate_folders(home, name) and not resumed:
         raise SettingsError(f"plate {name} is already there in {home.root}; remove it or choose another name")
     if name not in landed or plate in landed:
         raise SettingsError(
             f"plate {name} is not among the exports in place of {plate}; rename its folder there (or its row in "
             "plates.csv, if it is a vessel of an archive) first; the tables follow it"
         )
-    steps: list[Step] = [
+    steps: list[Step] = [(f"note that {plate} becomes {name}", partial(_write_note, note, name))]
+    steps += [
         (f"rewrite {home.relative(part)} for {name}", partial(_rewrite, store, table, part, plate, name))
         for table in TABLES.values()
         if table.grain == "plate"
@@ -64,18 +67,41 @@ def renaming_steps(store: TableStore, plate: str, name: str, landed: Collection[
     moves = [(home.zarr(plate), home.zarr(name))] if home.zarr(plate).is_dir() else []
     moves += [(f, home.illumination(name) / f.name) for f in sorted(home.illumination(plate).glob("*.npy"))]
     steps += [(f"move {home.relative(a)} to {home.relative(b)}", partial(_move, a, b)) for a, b in moves]
-    return steps + removal_steps(store, plate)
+    return steps + (removal_steps(store, plate) if plate_folders(home, plate) else [])
+
+
+def finish_renaming(home: Home, plate: str) -> None:
+    """Forget that `plate` was being renamed; until then the steps can be asked for again after a kill."""
+    _note(home, plate).unlink(missing_ok=True)
 
 
 def plate_folders(home: Home, plate: str) -> list[Path]:
-    """Every folder and file of the home that is this plate's alone."""
+    """Every folder and file of the home that is this plate's alone, what a killed run left behind included."""
     check_plate_name(plate)
     found = []
     for table in TABLES.values():
         root = home.table(table.name)
         folders = sorted(root.glob("model=*")) if table.per_model else [root]
-        found += [folder / f"plate={plate}" for folder in folders if (folder / f"plate={plate}").is_dir()]
-    return found + [path for path in (home.zarr(plate),) if path.exists()]
+        found += [path for folder in folders for path in _with_leftovers(folder / f"plate={plate}")]
+    return found + _with_leftovers(home.zarr(plate))
+
+
+def _with_leftovers(path: Path) -> list[Path]:
+    """`path`, and the stand-ins, journals and retired folders that `growing` names after it, as far as they exist."""
+    if not path.parent.is_dir():
+        return []
+    leftover = re.compile(rf"\.{re.escape(path.name)}\.([0-9a-f]{{12}}\.new|retired|swap\.json)")
+    beside = sorted(other for other in path.parent.iterdir() if leftover.fullmatch(other.name))
+    return [*([path] if path.exists() else []), *beside]
+
+
+def _note(home: Home, plate: str) -> Path:
+    return home.watch / f"{plate}.renaming"
+
+
+def _write_note(note: Path, name: str) -> None:
+    with atomic_path(note) as temporary:
+        temporary.write_text(name, encoding="utf-8")
 
 
 def _rewrite(store: TableStore, table: Table, part: Path, plate: str, name: str) -> None:
@@ -103,11 +129,13 @@ def _move(source: Path, target: Path) -> None:
     source.rename(target)
 
 
-def _delete(folder: Path) -> None:
-    if folder.is_dir():
-        shutil.rmtree(folder)
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
-def _size(folder: Path) -> str:
-    total = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+def _size(path: Path) -> str:
+    total = sum(p.stat().st_size for p in (path, *path.rglob("*")) if p.is_file())
     return f"{total / 1e6:,.1f} MB"

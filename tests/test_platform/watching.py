@@ -54,28 +54,30 @@ class Landing:
         self.minutes += after_minutes
         with dg.build_sensor_context(self.instance, self.cursor) as context:
             self.result = watch(context, self.screen, self.store, PLATE_KEYS, self.minutes * 60)
-        self._launch(self.result)
         self.cursor = self.result.cursor
-        return [request.partition_key for request in self.result.run_requests]
+        return [request.partition_key for request in self._launch(self.result)]
 
     def compare(self):
         """One tick of the sheets sensor."""
         with dg.build_sensor_context(self.instance, self.sheet_cursor) as context:
             result = compare(context, self.screen, self.store, ANSWER_KEYS)
         self.sheet_cursor = result.cursor
-        self._launch(result)
-        return result.run_requests
+        return self._launch(result)
 
     def _launch(self, result):
         for request in result.dynamic_partitions_requests or []:
             self.instance.add_dynamic_partitions(request.partitions_def_name, request.partition_keys)
+        launched = []
         for request in result.run_requests:
-            known = {"dagster/run_key": request.run_key}
-            assert not self.instance.get_runs(filters=dg.RunsFilter(tags=known)), "a run key was used twice"
+            tags = {"dagster/run_key": request.run_key}
+            if self.instance.get_runs(filters=dg.RunsFilter(tags=tags)):
+                continue  # the daemon skips a key that any run has had
             if request.partition_key:
                 assert self.instance.has_dynamic_partition(PLATES.name, request.partition_key)
-                known["dagster/partition"] = request.partition_key
-            self.instance.add_run(new_run(dg.DagsterRunStatus.STARTED, {**request.tags, **known}))
+                tags["dagster/partition"] = request.partition_key
+            self.instance.add_run(new_run(dg.DagsterRunStatus.STARTED, {**request.tags, **tags}))
+            launched.append(request)
+        return launched
 
     def end_runs(self, status=dg.DagsterRunStatus.SUCCESS):
         for run in self.instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
