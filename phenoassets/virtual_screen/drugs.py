@@ -135,12 +135,12 @@ def _draw(compound: Compound, doses: tuple[float, ...], silent: int, rng: np.ran
     spread = float(rng.uniform(1.0, 1.25))
     permanent = {
         "arrest_reach": float(rng.uniform(0.88, 1.0)),
-        "arrest_rate": float(rng.uniform(0.15, 0.3)),
+        "arrest_rate": float(rng.uniform(0.4, 0.8)),
         "spread": spread,
     }
     recovering = permanent | {
-        "arrest_hours": float(rng.uniform(18.0, 26.0)),
-        "recovery_rate": float(rng.uniform(0.12, 0.2)),
+        "arrest_hours": float(rng.uniform(22.0, 32.0)),
+        "recovery_rate": float(rng.uniform(0.15, 0.25)),
     }
     arrest_ec50, kill_ec50, full = np.inf, np.inf, Action()
     kind = compound.kind
@@ -154,7 +154,7 @@ def _draw(compound: Compound, doses: tuple[float, ...], silent: int, rng: np.ran
         kill_ec50 = between
         full = Action(
             kill_reach=float(rng.uniform(0.93, 1.0)),
-            kill_rate=float(rng.uniform(0.045, 0.09)),
+            kill_rate=float(rng.uniform(0.06, 0.11)),
             kill_delay=float(rng.uniform(1.0, 8.0)),
         )
     elif kind == "mixed":
@@ -163,8 +163,8 @@ def _draw(compound: Compound, doses: tuple[float, ...], silent: int, rng: np.ran
         full = Action(
             **permanent,
             kill_reach=float(rng.uniform(0.78, 0.95)),
-            kill_rate=float(rng.uniform(0.08, 0.13)),
-            kill_delay=float(rng.uniform(20.0, 27.0)),
+            kill_rate=float(rng.uniform(0.1, 0.15)),
+            kill_delay=float(rng.uniform(23.0, 29.0)),
         )
     vigours = tuple(np.clip(rng.normal(1.0, 0.05, len(doses)), 0.85, 1.15).tolist())
     return Drug(compound, doses, arrest_ec50, kill_ec50, slope, full, vigours)

@@ -157,11 +157,11 @@ def _living(radius: float, flat: float, line: CellLine, rng: np.random.Generator
     half = int(np.ceil(radius * np.sqrt(stretch) * np.exp(0.35))) + 3
     size = 2 * half + 1
     y, x, r, theta = _grid(half)
-    edge = radius * _outline(theta, rng, stretch, 0.30 + 0.08 * flat, 0.014 - 0.004 * flat)
+    edge = radius * _outline(theta, rng, stretch, 0.24 + 0.12 * flat, 0.014 - 0.004 * flat)
     inside = _soft_step(edge - r, 2.0)
     dome = np.sqrt(np.clip(1.0 - (r / np.maximum(edge, 1.0)) ** 2, 0.0, 1.0))
     patch = np.clip(1.0 + 0.45 * _crop("patch", size, rng), 0.2, 2.0)
-    working = (_crop("clump", size, rng) + 0.35 * _crop("fine", size, rng)) * patch
+    working = (_crop("clump", size, rng) + 0.15 * _crop("fine", size, rng)) * patch
     fibres = np.maximum(_crop(f"fibre{rng.integers(4)}", size, rng) - 0.3, 0.0)
     resting = (0.6 * _crop("fine", size, rng) - 1.2 * fibres) * patch
     nucleus_radius = (0.44 - 0.08 * flat) * radius
@@ -170,11 +170,11 @@ def _living(radius: float, flat: float, line: CellLine, rng: np.random.Generator
     nucleus = _soft_step(nucleus_radius - to_nucleus, 3.0)
     membrane = np.exp(-(((to_nucleus - nucleus_radius) / 1.6) ** 2))
     height = rng.uniform(0.8, 1.25)
-    thickness = height * ((1.6 - 0.7 * flat) + (4.5 - 3.3 * flat) * dome)
+    thickness = height * ((1.6 - 0.9 * flat) + (4.5 - 3.5 * flat) * dome)
     thickness += (1.5 - 1.1 * flat) * np.exp(-(((edge - r - 2.3) / 1.2) ** 2))  # the margin is ruffled up
     texture = (1.0 - flat) * 0.6 * working + flat * 0.65 * resting
     thickness = thickness + texture * (1.0 - (0.35 + 0.3 * flat) * nucleus)
-    thickness += (0.45 * flat - 0.2) * nucleus - (0.5 + 0.2 * flat) * membrane
+    thickness += (0.45 * flat - 0.2) * nucleus - (0.5 + 0.05 * flat) * membrane
     nucleoli = _around((0.0, 0.6 * nucleus_radius), int(rng.integers(1, 4)), rng)
     thickness -= 0.9 * _bumps(y - cy, x - cx, nucleoli, 1.3)
     organelles = _around((0.5 * radius, 0.85 * radius), round((1.0 - flat) * radius / 2.5), rng)
@@ -265,9 +265,9 @@ class StampBank:
         if kind == _LEVELS:
             return _to_energy(_mitotic(radius, rng), 1.8 * area)
         if kind == _LEVELS + 1:
-            return _to_energy(_dying(radius, rng), area)
+            return _to_energy(_dying(radius, rng), 1.3 * area)
         decay = (kind - _LEVELS - 2) / 2
-        return _to_energy(_dead(radius, decay, rng), area * (1.0 - 0.3 * decay))
+        return _to_energy(_dead(radius, decay, rng), area * (1.1 - 0.3 * decay))
 
 
 def _kinds(cells: Snapshot) -> NDArray[np.int64]:
