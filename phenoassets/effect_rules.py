@@ -29,6 +29,8 @@ class EffectRules:
     effect_height
         A condition has an effect when its smoothed distance reaches this multiple of the null band, and stays outside
         for `sustained_hours` without a break.
+    dose_share
+        Above the band it must reach this share of the strongest response among the drug's doses on the same line.
     sustained_hours
         How long that is.
     end_hours
@@ -48,6 +50,7 @@ class EffectRules:
     smoothing_points: int = 5
     null_margin: float = 1.1
     effect_height: float = 1.5
+    dose_share: float = 1 / 3
     sustained_hours: float = 8.0
     end_hours: float = 8.0
     fallen_level: float = 0.4
@@ -74,6 +77,7 @@ def label_effect(
     *,
     confluence: npt.ArrayLike | None = None,
     control_confluence: npt.ArrayLike | None = None,
+    strongest: float | None = None,
     rules: EffectRules | None = None,
 ) -> str | None:
     """Name the effect of a condition by the shape of its unscaled distance to the controls.
@@ -93,6 +97,9 @@ def label_effect(
         Distance to the controls and upper bound of the null band, (t,); not-a-number where unknown.
     confluence, control_confluence
         Covered fraction of the condition and of the controls at `hours`, (t,).
+    strongest
+        Largest `response_height` among the doses of the same drug on the same line; a dose with little of it counts as
+        ``none``, as where doses are scaled together. By default each condition stands for itself.
 
     Returns
     -------
@@ -105,10 +112,13 @@ def label_effect(
         return None
     start = _departure(curve, rules)
     peak = int(np.argmax(curve.smooth))
-    if start is None or curve.smooth[peak] < rules.effect_height:
+    height = float(curve.smooth[peak])
+    if start is None or height < rules.effect_height:
+        return "none"
+    if strongest is not None and height - 1 < rules.dose_share * (strongest - 1):
         return "none"
     end = float(np.median(curve.smooth[curve.hours >= curve.hours[-1] - rules.end_hours]))
-    share = (end - 1) / (curve.smooth[peak] - 1)
+    share = (end - 1) / (height - 1)
     if peak <= rules.smoothing_points // 2 and share < rules.fallen_level:
         return "none"
     death = _death_hours(hours, confluence, control_confluence, rules)
@@ -119,6 +129,14 @@ def label_effect(
     if np.isinf(death):
         return "cytostatic"
     return "mixed" if death - start >= rules.arrest_hours else "cytotoxic"
+
+
+def response_height(
+    hours: npt.ArrayLike, distance: npt.ArrayLike, null_high: npt.ArrayLike, rules: EffectRules | None = None
+) -> float | None:
+    """Largest smoothed distance after treatment, in units of the null band; None where nothing can be said."""
+    curve = _after_treatment(hours, distance, null_high, rules or EffectRules())
+    return None if curve is None else float(curve.smooth.max())
 
 
 def onset(

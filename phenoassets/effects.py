@@ -15,7 +15,14 @@ import polars as pl
 
 from phenoassets.cluster_scores import silhouettes
 from phenoassets.dtw import dtw_kmeans, dtw_matrix
-from phenoassets.effect_rules import EffectRules, label_effect, onset, onset_by_dose_variation, onset_interval
+from phenoassets.effect_rules import (
+    EffectRules,
+    label_effect,
+    onset,
+    onset_by_dose_variation,
+    onset_interval,
+    response_height,
+)
 from phenoassets.preparation import (
     RECIPES,
     Floats,
@@ -25,6 +32,7 @@ from phenoassets.preparation import (
     prepare_trajectories,
     read_off,
     rolling_median,
+    split_condition,
 )
 from phenoassets.schemas import TABLES
 
@@ -39,6 +47,7 @@ __all__ = [
     "onset",
     "onset_by_dose_variation",
     "onset_interval",
+    "response_height",
 ]
 
 SILHOUETTE_AT_MOST = 4000  # a distance matrix of 128 MB
@@ -100,10 +109,10 @@ def find_clusters(
 ) -> TemporalClusters:
     """Cluster the course of every condition by DTW, and name the effect of each condition and cluster.
 
-    A condition's effect comes from its own unscaled curve. A cluster's comes from its centre, held against the mean
-    null band and mean growth of its members on the centre's scale. With fewer curves than `k`, each is a cluster. A
-    condition whose curve cannot be clustered (unknown treatment time, one time point, a long gap) has cluster -1,
-    and no effect where its curve does not last long enough to tell.
+    A condition's effect comes from its own unscaled curve beside the other doses of its drug. A cluster's comes from
+    its centre, held against the mean null band and mean growth of its members on the centre's scale. With fewer curves
+    than `k`, each is a cluster. A condition whose curve cannot be clustered (unknown treatment time, one time point, a
+    long gap) has cluster -1, and no effect where its curve does not last long enough to tell.
 
     Parameters
     ----------
@@ -187,13 +196,27 @@ def condition_effects(curves: pl.DataFrame, growth: GrowthCourses, rules: Effect
 
 
 def _own_rows(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -> list[dict[str, object]]:
-    """What each condition's own curve says."""
-    rows: list[dict[str, object]] = []
+    """What each condition's own curve says, beside the other doses of its drug."""
     names = ("elapsed_hours", "distance", "null_high")
+    own: dict[str, tuple[Floats, Floats, Floats]] = {}
+    strongest: dict[tuple[str, str], float] = {}
     for (condition,), curve in curves.group_by(["condition_id"], maintain_order=True):
         hours, distance, null = (curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
-        own, control = growth.at(str(condition), hours)
-        effect = label_effect(hours, distance, null, confluence=own, control_confluence=control, rules=rules)
+        own[str(condition)] = hours, distance, null
+        drug = split_condition(str(condition))
+        strongest[drug] = max(strongest.get(drug, 0.0), response_height(hours, distance, null, rules) or 0.0)
+    rows: list[dict[str, object]] = []
+    for condition, (hours, distance, null) in own.items():
+        confluence, control = growth.at(condition, hours)
+        effect = label_effect(
+            hours,
+            distance,
+            null,
+            confluence=confluence,
+            control_confluence=control,
+            strongest=strongest[split_condition(condition)],
+            rules=rules,
+        )
         row: dict[str, object] = {"condition_id": condition, "effect": effect}
         row["onset_hours"] = onset(hours, distance, null, rules) if effect not in (None, "none") else None
         rows.append(row | _levels(hours[hours >= 0], distance[hours >= 0], rules))

@@ -17,6 +17,7 @@ from phenoassets.effects import (
     onset,
     onset_by_dose_variation,
     onset_interval,
+    response_height,
 )
 from phenoassets.errors import ProfileError
 from phenoassets.preparation import Preparation
@@ -362,3 +363,25 @@ def test_no_k_covers_what_is_not_there():
     scores, smallest = choose_k(distances, None, scans, expected=["cytostatic"], recipe=plain, n_resamples=1)
     assert scores["k"].to_list() == [2, 3]
     assert smallest is None
+
+
+def test_a_dose_with_little_of_its_drugs_response_has_no_effect():
+    weak = 0.9 + 0.9 * np.clip(HOURS / 30, 0, 1)
+    assert label_effect(HOURS, weak, NULL) == "cytotoxic"
+    assert label_effect(HOURS, weak, NULL, strongest=2.5) == "cytotoxic"
+    assert label_effect(HOURS, weak, NULL, strongest=9.0) == "none"
+    assert response_height(HOURS, weak, NULL) == pytest.approx(1.8)
+
+
+def test_doses_are_held_against_the_strongest_of_their_own_drug_and_line():
+    distances, _, scans = screen_of({"L|A@1 µM": "cytotoxic", "L|A@10 µM": "cytotoxic", "K|A@1 µM": "cytotoxic"})
+    weak = pl.col("condition_id").is_in(["L|A@1 µM", "K|A@1 µM"])
+    distances = distances.with_columns(
+        pl.when(weak).then(0.85 + 0.25 * (pl.col("distance") - 0.85)).otherwise("distance").alias("distance")
+    )
+    found = cluster_trajectories(distances, None, scans)
+    assert dict(found.select("condition_id", "effect").iter_rows()) == {
+        "K|A@1 µM": "cytotoxic",
+        "L|A@1 µM": "none",
+        "L|A@10 µM": "cytotoxic",
+    }
