@@ -86,7 +86,7 @@ def write_pooled(folder: Path, flat: Card) -> Card:
     fields = {
         "name": "convae_pooled",
         "family": "convae",
-        "description": "The network of convae: 128 channels of its first block, mean and deviation over the whole frame",
+        "description": "The network of convae: 128 channels of its first block, mean and deviation over the frame",
         "dim": readout_dim(POOLED_LAYER, POOLED_POOLING, POOLED_TRANSFORM.output_size),
         "layer": POOLED_LAYER,
         "pooling": POOLED_POOLING,
