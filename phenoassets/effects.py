@@ -24,11 +24,11 @@ from phenoassets.effect_rules import (
     response_height,
 )
 from phenoassets.preparation import (
-    RECIPES,
     Floats,
     Preparation,
     Trajectories,
     combine_plates,
+    named_recipe,
     prepare_trajectories,
     read_off,
     rolling_median,
@@ -71,7 +71,7 @@ def cluster_trajectories(
     growth: pl.DataFrame | None,
     scans: pl.DataFrame,
     *,
-    scaling: str = "cell_line_drug",
+    scaling: str | None = None,
     k: int = 8,
     seed: int = 0,
     recipe: str | Preparation = "default",
@@ -99,7 +99,7 @@ def find_clusters(
     growth: pl.DataFrame | None,
     scans: pl.DataFrame,
     *,
-    scaling: str = "cell_line_drug",
+    scaling: str | None = None,
     k: int = 8,
     seed: int = 0,
     recipe: str | Preparation = "default",
@@ -123,7 +123,7 @@ def find_clusters(
     scans
         plate, scan, elapsed_hours (0 = treatment, null where unknown).
     scaling
-        Overrides the recipe's; see `Preparation`.
+        Instead of the recipe's own; see `Preparation`.
     k
         Number of clusters.
     recipe
@@ -135,8 +135,8 @@ def find_clusters(
         If more than one model, metric or feature space is given, or the recipe or scaling is unknown.
     """
     rules = rules or EffectRules()
-    preparation = RECIPES[recipe] if isinstance(recipe, str) and recipe in RECIPES else recipe
-    if isinstance(preparation, Preparation):
+    preparation = named_recipe(recipe)
+    if scaling is not None:
         preparation = replace(preparation, scaling=scaling)
     curves = combine_plates(distances, scans)
     trajectories = prepare_trajectories(curves, preparation)
@@ -166,7 +166,7 @@ def find_clusters(
     result = (
         names.join(own, on="condition_id", how="left")
         .with_columns(
-            pl.lit(scaling).alias("scaling"),
+            pl.lit(preparation.scaling).alias("scaling"),
             pl.lit(k, dtype=pl.Int32).alias("k"),
             pl.col("cluster").fill_null(-1),
         )

@@ -41,7 +41,8 @@ class Preparation:
     after_treatment
         ``strict`` keeps times above 0, ``include_zero`` times from 0.
     scaling
-        Range [0, 1] per ``condition``, per ``cell_line_drug`` (over its doses), per ``cell_line``, or ``none``.
+        Range [0, 1] per ``condition``, per ``cell_line_drug`` (over its doses, as published), per ``cell_line``, or
+        ``none``. The first two stretch what has no effect; per cell line, clusters tell effects apart best.
     """
 
     smoothing_points: int = 5
@@ -50,7 +51,7 @@ class Preparation:
     cut_to_shortest: bool = False
     drop_last_points: int = 0
     after_treatment: str = "include_zero"
-    scaling: str = "cell_line_drug"
+    scaling: str = "cell_line"
 
     def __post_init__(self) -> None:
         if self.scaling not in SCALINGS:
@@ -64,9 +65,29 @@ RECIPES: Final[Mapping[str, Preparation]] = {
     # Dmitrenko et al.: times after treatment, cut to the shortest, trailing median whose first four columns and last
     # column are dropped, range per cell line and drug. Their shift by one column when lengths differ is not repeated.
     "paper": Preparation(
-        trailing=True, max_gap_hours=0.0, cut_to_shortest=True, drop_last_points=1, after_treatment="strict"
+        trailing=True,
+        max_gap_hours=0.0,
+        cut_to_shortest=True,
+        drop_last_points=1,
+        after_treatment="strict",
+        scaling="cell_line_drug",
     ),
 }
+
+
+def named_recipe(recipe: str | Preparation) -> Preparation:
+    """The recipe of that name, or `recipe` itself where it is one.
+
+    Raises
+    ------
+    ProfileError
+        If there is none of that name.
+    """
+    if isinstance(recipe, Preparation):
+        return recipe
+    if recipe not in RECIPES:
+        raise ProfileError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}")
+    return RECIPES[recipe]
 
 
 @dataclass(frozen=True)
@@ -249,10 +270,7 @@ def prepare_trajectories(
     ProfileError
         If the recipe is unknown.
     """
-    if isinstance(recipe, str):
-        if recipe not in RECIPES:
-            raise ProfileError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}")
-        recipe = RECIPES[recipe]
+    recipe = named_recipe(recipe)
     late = pl.col("elapsed_hours") > 0 if recipe.after_treatment == "strict" else pl.col("elapsed_hours") >= 0
     everyone = curves["condition_id"].unique().sort().to_list()
     kept = curves.filter(late & pl.col("distance").is_finite())
