@@ -132,7 +132,7 @@ def _draw(compound: Compound, doses: tuple[float, ...], silent: int, rng: np.ran
     """One drug on one line: `silent` lowest doses stay below its potency."""
     slope = float(rng.uniform(1.8, 2.6))
     between = doses[0] * DILUTION_STEP ** (min(silent, len(doses) - 1) - 0.5 + rng.uniform(-0.12, 0.12))
-    spread = float(rng.uniform(1.0, 1.25))
+    spread = float(rng.uniform(1.0, 1.3))
     permanent = {
         "arrest_reach": float(rng.uniform(0.88, 1.0)),
         "arrest_rate": float(rng.uniform(0.4, 0.8)),

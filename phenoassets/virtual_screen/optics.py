@@ -28,9 +28,9 @@ BACKGROUND: Final = 128.0
 CONTRAST: Final = 28.0
 """Standard deviation of the grey values within a cell."""
 
-_PAD: Final = 120  # the largest stamp fits into it
+_PAD: Final = 130  # the largest stamp fits into it, wherever in the margin its cell lies
 _RIM: Final = 8  # of the padding that is filtered with the frame
-_RADII: Final = 4.0 * 1.1 ** np.arange(28)  # 4 to 52 pixels
+_RADII: Final = 4.0 * 1.1 ** np.arange(24)  # 4 to 36 pixels
 _LEVELS: Final = 4  # from cycling to flat
 _SHAPES: Final = 5
 _SIGMAS: Final = (0.7, 1.5, 3.2)
@@ -153,7 +153,7 @@ def _living(radius: float, flat: float, line: CellLine, rng: np.random.Generator
     is thin, with coarse texture and fibres, a plain nucleus and vacuoles.
     """
     stretch = line.elongation ** (1.0 - 0.6 * flat)
-    radius *= 1.0 + flat * float(np.clip(0.28 * (radius / line.radius - 1.15), -0.03, 0.12))  # thin margins spread
+    radius *= 1.0 + flat * float(np.clip(0.36 * (radius / line.radius - 1.15), -0.03, 0.22))  # thin margins spread
     half = int(np.ceil(radius * np.sqrt(stretch) * np.exp(0.35))) + 3
     size = 2 * half + 1
     y, x, r, theta = _grid(half)
@@ -263,11 +263,11 @@ class StampBank:
             flat = kind / (_LEVELS - 1)
             return _to_energy(_living(radius, flat, self.line, rng), area * (1.0 - 0.1 * flat))
         if kind == _LEVELS:
-            return _to_energy(_mitotic(radius, rng), 1.8 * area)
+            return _to_energy(_mitotic(radius, rng), 1.4 * area)
         if kind == _LEVELS + 1:
-            return _to_energy(_dying(radius, rng), 1.3 * area)
+            return _to_energy(_dying(radius, rng), 1.1 * area)
         decay = (kind - _LEVELS - 2) / 2
-        return _to_energy(_dead(radius, decay, rng), area * (1.1 - 0.3 * decay))
+        return _to_energy(_dead(radius, decay, rng), area * (0.95 - 0.25 * decay))
 
 
 def _kinds(cells: Snapshot) -> NDArray[np.int64]:

@@ -141,10 +141,8 @@ def _plate(index: int, seed: int, fmt: Format, drugs: list[Drug], treated: float
             line=line,
             action=drug.action(dose) if drug is not None and dose is not None else Action(),
             treated_after_hours=treated,
-            growth=float(
-                growth * np.clip(rng.normal(1.0, 0.08), 0.75, 1.25) * (0.95 if edge and n_wells > 24 else 1.0)
-            ),
-            capacity=float(np.clip(rng.normal(1.0, 0.07), 0.8, 1.2)),
+            growth=float(growth * np.clip(rng.normal(1.0, 0.1), 0.75, 1.25) * (0.95 if edge and n_wells > 24 else 1.0)),
+            capacity=float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.2)),
             seeding=float(np.clip(rng.normal(1.0, 0.08) * (1.0 + lie @ tilt), 0.7, 1.3)),
             seed=(seed, 3, index, place),
         )

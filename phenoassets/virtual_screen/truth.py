@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-SIM_VERSION: Final = 1
+SIM_VERSION: Final = 2
 
 ARREST_SHARE: Final = 0.40
 """A condition arrests when, at its peak, at least this share of its cells stands in arrest."""

@@ -11,7 +11,7 @@ from phenoassets.virtual_screen import (
     training_images,
     well_frames,
 )
-from phenoassets.virtual_screen.cells import CELL_LINES, FRAME, WellPlan, live
+from phenoassets.virtual_screen.cells import CELL_LINES, FRAME, MARGIN, WellPlan, live
 from phenoassets.virtual_screen.optics import StampBank, View, band_pass, render, thickness_map
 from phenoassets.virtual_screen.truth import Action
 
@@ -48,6 +48,15 @@ def test_the_thickest_object_wins_whatever_the_order_of_the_cells(bank):
     order = np.random.default_rng(0).permutation(cells.x.size)
     fields = {name: value[order] if isinstance(value, np.ndarray) else value for name, value in vars(cells).items()}
     np.testing.assert_array_equal(thickness_map(cells, bank), thickness_map(type(cells)(**fields), bank))
+
+
+@pytest.mark.parametrize("line", CELL_LINES)
+def test_the_largest_flat_cell_fits_on_the_canvas_wherever_it_lies(line):
+    corners = cells_at(0.0, line=line)
+    for y in (-MARGIN, FRAME[0] + MARGIN):
+        fields = vars(corners) | {"y": np.full(corners.y.size, y), "radius": np.full(corners.y.size, 99.0)}
+        flat = type(corners)(**(fields | {"flatness": np.ones(corners.y.size)}))
+        assert thickness_map(flat, StampBank(line, 0)).shape == (520 + 16, 704 + 16)
 
 
 def test_a_stamp_depends_on_its_key_alone():
