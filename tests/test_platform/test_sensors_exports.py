@@ -22,6 +22,7 @@ from phenoassets.layers.setting_up import plates_to_run
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 from sensors.exports import export_sensor
+from sensors.headless import run_screen
 from sensors.runs import bury_dead_runs, busy_plates, last_outcome, outcomes_of
 
 
@@ -209,6 +210,14 @@ def test_a_plate_is_not_asked_for_while_its_images_would_fill_the_disk_and_is_on
     landing.configure("")
     assert landing.look() == ["P1"]
     assert landing.result.run_requests[0].run_key.endswith(":1")
+
+
+def test_a_run_by_hand_is_refused_where_its_images_would_fill_the_disk(landing):
+    landing.configure("[storage]\nmin_free_gb = 1e9\n")
+    landing.put("P1", range(4))
+    outcome = run_screen(build_definitions(home=landing.home), landing.screen, ["P1"], [], tell=lambda _: None)
+    assert any("plate P1: its new images need" in failure for failure in outcome.failures)
+    assert not landing.instance.get_dynamic_partitions("plate")
 
 
 def test_vessels_of_an_archive_are_plates_once_plates_csv_names_them(landing, capsys):
