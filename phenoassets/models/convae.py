@@ -40,7 +40,6 @@ TORCH_DTYPES: Final[Mapping[Precision, torch.dtype]] = {
 }
 # On a CPU the first layer is computed in strips of rows whose output (128 channels) stays in the cache, and below the
 # size from which the allocator asks the system for fresh pages each time: four times as fast at 256 x 256 px.
-_STRIP_BYTES: Final = 4 * 2**20
 
 
 class ConvAE(nn.Module):
@@ -170,6 +169,8 @@ class ConvAEModel:
         self._dtype = TORCH_DTYPES[precision]
         layers = trunk(network.encoder, card.layer).to(device=self.device, dtype=self._dtype)
         self._trunk = layers.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        first = {key: value.detach().float().cpu().numpy() for key, value in network.encoder[0].state_dict().items()}
+        self._first = (np.ascontiguousarray(first["weight"].reshape(-1, 9).T), first["bias"])  # (9, c), (c,)
         expected = readout_dim(card.layer, card.pooling, card.transform.output_size)
         if card.dim != expected:
             raise ModelError(
@@ -218,25 +219,25 @@ class ConvAEModel:
     def _embed_together(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         with torch.inference_mode(), _exact_convolutions(self.device):
             x = self.transform.apply(batch, self.device).to(self._dtype).contiguous(memory_format=torch.channels_last)
-            if self.device.type == "cpu" and len(self._trunk) > POOLED:
-                features = self._trunk[POOLED + 1 :](_first_block_in_strips(self._trunk[0], x))
-            else:
-                features = self._trunk(x)
+            if self.device.type == "cpu" and self._dtype == torch.float32 and len(self._trunk) > POOLED:
+                return self._embed_on_cpu(x)
+            features = self._trunk(x)
             vectors: NDArray[np.float32] = pool(features, self.pooling).float().cpu().numpy()
         return vectors
 
+    def _embed_on_cpu(self, x: Tensor) -> NDArray[np.float32]:
+        """Embed (n, 1, h, w); the first block, most of the memory traffic, is done by `first_block`."""
+        from phenoassets.models import first_block
 
-def _first_block_in_strips(convolution: nn.Module, x: Tensor) -> Tensor:
-    """Convolution, maximum of 2 x 2, ReLU: (n, 1, h, w) to (n, 128, h // 2, w // 2), strip by strip of rows."""
-    height, width = x.shape[-2] // 2 * 2, x.shape[-1]
-    rows = max(2, _STRIP_BYTES // (width * _CHANNELS[0] * 4) // 2 * 2)
-    x = functional.pad(x, (1, 1, 1, 1))
-    strips = []
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        strip = functional.conv2d(x[:, :, top : bottom + 2], convolution.weight, convolution.bias)  # type: ignore[arg-type]
-        strips.append(functional.max_pool2d(strip, 2).relu_())
-    return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
+        padded = functional.pad(x, (1, 1, 1, 1))[:, 0].numpy()  # (n, h + 2, w + 2)
+        if len(self._trunk) == POOLED + 1 and self.pooling != "flatten":
+            moments = np.stack([first_block.moments(image, *self._first) for image in padded])  # (n, 2, c)
+            wanted = moments if self.pooling == "mean_std" else moments[:, :1]
+            return np.ascontiguousarray(wanted.reshape(len(wanted), -1), dtype=np.float32)
+        blocks = np.stack([first_block.features(image, *self._first) for image in padded])  # (n, h, w, c)
+        features = self._trunk[POOLED + 1 :](torch.from_numpy(blocks).permute(0, 3, 1, 2))
+        vectors: NDArray[np.float32] = pool(features, self.pooling).float().numpy()
+        return vectors
 
 
 def _exact_convolutions(device: torch.device) -> AbstractContextManager[Any]:
