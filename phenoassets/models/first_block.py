@@ -7,15 +7,16 @@ three times; the weights' multiplications then wait for memory. Other layers and
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from phenoassets.compiled import compiled
 
 Floats = NDArray[np.float32]
 
 
-@numba.njit(nogil=True, fastmath={"contract", "nsz", "arcp"}, cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _row(image, weight, bias, top, out):  # type: ignore[no-untyped-def]
+@compiled
+def _row(image: Floats, weight: Floats, bias: Floats, top: int, out: Floats) -> None:
     """Features of one row: image (h + 2, w + 2) padded, weight (9, c), out (w // 2, c)."""
     for column in range(out.shape[0]):
         left = 2 * column
@@ -35,8 +36,8 @@ def _row(image, weight, bias, top, out):  # type: ignore[no-untyped-def]
             out[column, channel] = max(highest, np.float32(0))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def features(image, weight, bias):  # type: ignore[no-untyped-def]
+@compiled
+def features(image: Floats, weight: Floats, bias: Floats) -> Floats:
     """Features (h // 2, w // 2, c) of an image padded by one pixel (h + 2, w + 2); weight (9, c), bias (c,)."""
     height, width = (image.shape[0] - 2) // 2, (image.shape[1] - 2) // 2
     out = np.empty((height, width, weight.shape[1]), np.float32)
@@ -45,8 +46,8 @@ def features(image, weight, bias):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def moments(image, weight, bias):  # type: ignore[no-untyped-def]
+@compiled
+def moments(image: Floats, weight: Floats, bias: Floats) -> NDArray[np.float64]:
     """Mean and standard deviation over positions, (2, c) float64, of what `features` gives.
 
     Rows are summed around their own means and joined by the update of Chan, Golub and LeVeque (1983), so that nothing
