@@ -74,7 +74,12 @@ def screen_assets(model: str) -> list[dg.AssetsDefinition]:
     def temporal_clusters(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
         """Each condition's course over time, clustered by DTW and named cytotoxic, cytostatic, mixed or none."""
         written = answers.cluster(screen.load(), store := tables.open(), model)
-        return report(store, written, model=model, picture=pictures.effect_matrix(screen.load(), store, model))
+        drawn = {
+            "effects": pictures.effect_matrix(screen.load(), store, model),
+            "courses": pictures.cluster_curves(screen.load(), store, model),
+            "frequency": pictures.effect_frequency(screen.load(), store, model),
+        }
+        return report(store, written, model=model, picture=drawn)
 
     @table_asset("phenotypes", model=model, group=GROUP, deps=[asset_key("sphered_profiles", model)], automation=when)
     def phenotypes(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:

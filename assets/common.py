@@ -4,7 +4,7 @@ An asset takes, calls and reports; declaring and reporting are written here once
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -79,7 +79,7 @@ def report(
     *,
     model: str | None = None,
     plate: str | None = None,
-    picture: bytes | None = None,
+    picture: bytes | Mapping[str, bytes | None] | None = None,
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Tell the UI what a layer did: counts, notes, a picture, the data version and the outcome of the check."""
     metadata: dict[str, Any] = {
@@ -88,10 +88,12 @@ def report(
         "folder": dg.MetadataValue.path(str(store.folder(written.table, model, plate))),
         **{name: value if isinstance(value, (int, float)) else str(value) for name, value in written.notes.items()},
     }
-    if picture is not None:
-        metadata["picture"] = dg.MetadataValue.md(
-            f"![{written.table}](data:image/png;base64,{base64.b64encode(picture).decode()})"
-        )
+    pictures = picture if isinstance(picture, Mapping) else {"picture": picture}
+    metadata |= {
+        name: dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
+        for name, png in pictures.items()
+        if png is not None
+    }
     return dg.MaterializeResult(
         asset_key=asset_key(written.table, model),
         metadata=metadata,

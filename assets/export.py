@@ -41,7 +41,7 @@ def raw_images(
     with tables.writing(plate, context.log.info) as store:
         settled = export.settled_files(screen.load(), plate) if SETTLED_TAG in context.run.tags else None
         written = export.catalogue_images(screen.load(), store, plate, reporter.progress(context), settled=settled)
-        return report(store, written, plate=plate)
+        return report(store, written, plate=plate, picture=pictures.raw_thumbnails(screen.load(), store, plate))
 
 
 @table_asset("scans", group=GROUP, deps=[asset_key("raw_images")])
