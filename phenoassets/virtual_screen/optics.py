@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from phenoassets.virtual_screen.cells import ARRESTED, CYCLING, DEAD, DYING, FRAME, MITOTIC, CellLine, Snapshot
+from phenoassets.virtual_screen.cells import DEAD, DYING, FRAME, MITOTIC, CellLine, Snapshot
 
 Image = NDArray[np.float32]
 
@@ -343,6 +343,3 @@ def shading(plate_rng: np.random.Generator, well_rng: np.random.Generator) -> Im
     field = field + plate_rng.normal(0, 0.01) * x + plate_rng.normal(0, 0.01) * y
     field = field + well_rng.normal(0, 0.006) * x + well_rng.normal(0, 0.006) * y
     return np.asarray(field / field.mean(), np.float32)
-
-
-__all__ = ["ARRESTED", "CYCLING", "StampBank", "View", "band_pass", "render", "shading", "thickness_map"]
