@@ -21,8 +21,8 @@ Ints = npt.NDArray[np.intp]
 
 MAX_ITERATIONS = 50
 BARYCENTER_STEPS = 3
-SWAPS = 24
-SAMPLE = 600
+SWAPS = (8, 24)  # tried on large and on small sets
+SWAP_ROWS = 16_000
 SWAP_ITERATIONS = 4
 TOLERANCE = 1e-6
 
@@ -52,30 +52,36 @@ def dtw_distance(a: npt.ArrayLike, b: npt.ArrayLike, window: int | None = None) 
 
 def dtw_distances(x: npt.ArrayLike, curve: npt.ArrayLike, window: int | None = None) -> Floats:
     """DTW distances (n,) of all rows of `x` (n, t) to one curve; see `dtw_distance`."""
-    from phenoassets.dtw_kernels import squared_dtw_to_all
-
-    rows, lengths = _checked(np.asarray(x, np.float64))
-    other, other_lengths = _checked(np.atleast_2d(np.asarray(curve, np.float64)))
-    out = np.empty(len(rows))
-    squared_dtw_to_all(rows, lengths, other[0], other_lengths[0], _radius(window, rows, other), out)
-    return np.asarray(np.sqrt(out))
+    rows = _Curves.checked(np.asarray(x, np.float64))
+    other = _Curves.checked(np.atleast_2d(np.asarray(curve, np.float64)))
+    with ThreadPoolExecutor(_cores()) as pool:
+        return np.asarray(np.sqrt(_squared(_Blocks.of(rows), other, _radius(window, rows, other), pool)[:, 0]))
 
 
 def dtw_matrix(x: npt.ArrayLike, window: int | None = None) -> Floats:
     """DTW distances (n, n) between all rows of `x` (n, t)."""
-    from phenoassets.dtw_kernels import squared_dtw_to_all
+    from phenoassets.dtw_kernels import LANES, squared_distances
 
-    rows, lengths = _checked(np.asarray(x, np.float64))
-    radius = _radius(window, rows, rows)
-    out = np.zeros((len(rows), len(rows)))
+    curves = _Curves.checked(np.asarray(x, np.float64))
+    blocks, radius = _Blocks.of(curves), _radius(window, curves, curves)
+    order = np.concatenate([members[:valid] for members, valid in zip(blocks.members, blocks.valid, strict=True)])
+    starts = np.concatenate([[0], np.cumsum(blocks.valid)])
+    squared = np.zeros((len(order), len(order)))
 
-    def fill(i: int) -> None:
-        squared_dtw_to_all(rows[i:], lengths[i:], rows[i], lengths[i], radius, out[i, i:])
+    def fill(b: int) -> None:
+        """One block against itself and all after it; the rest follows by symmetry."""
+        later = order[starts[b] :]
+        out = np.empty((1, len(later), LANES))
+        part = slice(b, b + 1)
+        squared_distances(
+            blocks.values[part], blocks.lengths[part], curves.values[later], curves.lengths[later], radius, out
+        )
+        own = blocks.members[b, : blocks.valid[b]]
+        squared[np.ix_(own, later)] = out[0, :, : len(own)].T
 
     with ThreadPoolExecutor(_cores()) as pool:
-        list(pool.map(fill, range(len(rows))))
-    out = np.sqrt(out)
-    return out + np.triu(out, 1).T
+        list(pool.map(fill, range(len(blocks.valid))))
+    return np.asarray(np.sqrt(np.maximum(squared, squared.T)))
 
 
 def dtw_kmeans(
@@ -116,17 +122,18 @@ def dtw_kmeans(
     ----------
     Petitjean, Ketterlin and Gançarski 2011 (barycenter averaging); Arthur and Vassilvitskii 2007 (k-means++).
     """
-    rows, lengths = _checked(np.asarray(x, np.float64))
-    if not 1 <= n_clusters <= len(rows):
-        raise ProfileError(f"cannot make {n_clusters} clusters of {len(rows)} curves; k must be from 1 to {len(rows)}")
+    curves = _Curves.checked(np.asarray(x, np.float64))
+    n = len(curves.lengths)
+    if not 1 <= n_clusters <= n:
+        raise ProfileError(f"cannot make {n_clusters} clusters of {n} curves; k must be from 1 to {n}")
     if n_init < 1:
         raise ProfileError(f"n_init is {n_init}; at least one start is needed")
-    radius = _radius(window, rows, rows)
+    radius = _radius(window, curves, curves)
     best: DtwClusters | None = None
     with ThreadPoolExecutor(_cores()) as pool:
         for start, child in enumerate(np.random.SeedSequence(seed).spawn(n_init)):
             rng = np.random.default_rng(child)
-            work = _KMeans(rows, lengths, n_clusters, radius, rng, pool)
+            work = _KMeans(curves, n_clusters, radius, rng, pool)
 
             def report(iteration: int, inertia: float, start: int = start) -> None:
                 if progress:
@@ -139,49 +146,108 @@ def dtw_kmeans(
     return best
 
 
+@dataclass(frozen=True)
+class _Curves:
+    """Curves (n, t) with zeros for missing tails, and their lengths (n,)."""
+
+    values: Floats
+    lengths: Ints
+
+    @classmethod
+    def checked(cls, x: Floats) -> _Curves:
+        """Curves of the rows of `x`; see `dtw_kmeans` for what is refused."""
+        if x.ndim != 2 or 0 in x.shape:
+            raise ProfileError(f"curves must be a table (n, t) with n and t above 0; found shape {x.shape}")
+        if np.isinf(x).any():
+            raise ProfileError(f"curve {int(np.isinf(x).any(axis=1).argmax())} has an infinite value")
+        known = ~np.isnan(x)
+        lengths = known.sum(axis=1)
+        gaps = (known != (np.arange(x.shape[1]) < lengths[:, None])).any(axis=1)
+        if gaps.any():
+            raise ProfileError(
+                f"curve {int(gaps.argmax())} has a gap before its end; fill or cut gaps before clustering"
+            )
+        if not lengths.all():
+            raise ProfileError(f"curve {int(lengths.argmin())} holds no value; leave it out")
+        return cls(np.ascontiguousarray(np.where(known, x, 0.0)), lengths.astype(np.intp))
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Curves of one length side by side, as the kernels take them; the last block of a length repeats a curve."""
+
+    values: Floats  # (b, t, lanes)
+    lengths: Ints  # (b,)
+    members: Ints  # (b, lanes) rows of the curves
+    valid: Ints  # (b,) lanes that are no repetition
+
+    @classmethod
+    def of(cls, curves: _Curves, rows: Ints | None = None) -> _Blocks:
+        """Blocks of all curves, or of some rows of them."""
+        from phenoassets.dtw_kernels import LANES
+
+        rows = np.arange(len(curves.lengths)) if rows is None else rows
+        members, valid = [], []
+        for length in np.unique(curves.lengths[rows]):
+            alike = rows[curves.lengths[rows] == length]
+            for start in range(0, len(alike), LANES):
+                few = alike[start : start + LANES]
+                valid.append(len(few))
+                members.append(np.concatenate([few, np.repeat(few[-1:], LANES - len(few))]))
+        index = np.stack(members)
+        values = np.ascontiguousarray(curves.values[index].transpose(0, 2, 1))
+        return cls(values, curves.lengths[index[:, 0]], index, np.array(valid, np.intp))
+
+
+def _squared(blocks: _Blocks, others: _Curves, radius: int, pool: ThreadPoolExecutor) -> Floats:
+    """Squared DTW (n, k) of all curves of the blocks to all others."""
+    from phenoassets.dtw_kernels import LANES, squared_distances
+
+    n_blocks, k = len(blocks.valid), len(others.lengths)
+    out = np.empty((n_blocks, k, LANES))
+    size = -(-n_blocks // (2 * _cores()))
+
+    def fill(start: int) -> None:
+        part = slice(start, start + size)
+        squared_distances(blocks.values[part], blocks.lengths[part], others.values, others.lengths, radius, out[part])
+
+    list(pool.map(fill, range(0, n_blocks, size)))
+    squared = np.empty((int(blocks.members.max()) + 1, k))
+    squared[blocks.members] = out.transpose(0, 2, 1)
+    return squared
+
+
 class _KMeans:
     """One start of `dtw_kmeans`."""
 
     def __init__(
-        self, rows: Floats, lengths: Ints, k: int, radius: int, rng: np.random.Generator, pool: ThreadPoolExecutor
+        self, curves: _Curves, k: int, radius: int, rng: np.random.Generator, pool: ThreadPoolExecutor
     ) -> None:
-        self.rows, self.lengths, self.k, self.radius, self.rng, self.pool = rows, lengths, k, radius, rng, pool
-        chunk = max(1, min(256, -(-len(rows) // (2 * _cores()))))
-        self.chunks = [slice(i, i + chunk) for i in range(0, len(rows), chunk)]
-        self.labels = np.zeros(len(rows), np.intp)
-        self.squared = np.zeros(len(rows))
-        self.centers = np.zeros((k, rows.shape[1]))
-        self.center_lengths = np.zeros(k, np.intp)
+        self.curves, self.k, self.radius, self.rng, self.pool = curves, k, radius, rng, pool
+        self.n = len(curves.lengths)
+        self.blocks = _Blocks.of(curves)
+        self.squared = np.zeros((self.n, k))  # to every centre
+        self.labels = np.zeros(self.n, np.intp)
+        self.own = np.zeros(self.n)  # to the own centre
+        self.centers = _Curves(np.zeros((k, curves.values.shape[1])), np.zeros(k, np.intp))
         self.iteration = 0
 
-    def run(self, report: Callable[[int, float], None]) -> DtwClusters:
-        if len(self.rows) > max(SAMPLE, 2 * self.k):
-            # Where centres should stand is searched on a sample, where a move is cheap to judge.
-            drawn = np.sort(self.rng.choice(len(self.rows), size=max(SAMPLE, 2 * self.k), replace=False))
-            sample = _KMeans(self.rows[drawn], self.lengths[drawn], self.k, self.radius, self.rng, self.pool)
-            sample.search(report)
-            self.centers, self.center_lengths = sample.centers, sample.center_lengths
-            self.iteration = sample.iteration
-            self._assign()
-            self._settle(report, MAX_ITERATIONS)
-        else:
-            self.search(report)
-        centers = self.centers.copy()
-        centers[np.arange(centers.shape[1]) >= self.center_lengths[:, None]] = np.nan
-        return DtwClusters(self.labels.astype(np.int64), centers, self.inertia, self.iteration)
+    @property
+    def inertia(self) -> float:
+        return float(self.own.mean())
 
-    def search(self, report: Callable[[int, float], None]) -> None:
+    def run(self, report: Callable[[int, float], None]) -> DtwClusters:
         """Seed, settle, and move centres that stand badly."""
         self._seed_centers()
         self._assign()
         self._settle(report, MAX_ITERATIONS)
-        for trial in range(SWAPS if 1 < self.k < len(self.rows) else 0):
+        fewest, most = SWAPS
+        for trial in range(min(most, max(fewest, SWAP_ROWS // self.n)) if 1 < self.k < self.n else 0):
             self._swap(trial, report)
         self._settle(report, MAX_ITERATIONS)
-
-    @property
-    def inertia(self) -> float:
-        return float(self.squared.mean())
+        centers = self.centers.values.copy()
+        centers[np.arange(centers.shape[1]) >= self.centers.lengths[:, None]] = np.nan
+        return DtwClusters(self.labels.astype(np.int64), centers, self.inertia, self.iteration)
 
     def _settle(self, report: Callable[[int, float], None], iterations: int) -> None:
         """Average and assign in turn until the inertia stays."""
@@ -197,114 +263,83 @@ class _KMeans:
 
     def _swap(self, trial: int, report: Callable[[int, float], None]) -> None:
         """Move one centre to a row far from all, and keep that where a few iterations show less inertia."""
-        kept = (self.labels.copy(), self.squared.copy(), self.centers.copy(), self.center_lengths.copy())
         least = self.inertia
         if least == 0:
             return
-        squared = np.stack([self._to_row(c, int(n)) for c, n in zip(self.centers, self.center_lengths, strict=True)])
-        squared[self.labels, np.arange(len(self.rows))] = np.inf
-        loss = np.bincount(self.labels, squared.min(axis=0) - self.squared, minlength=self.k)
-        victim = int(np.argsort(loss)[trial % 2])
-        row = int(self.rng.choice(len(self.rows), p=self.squared / self.squared.sum()))
-        self._take(victim, row)
+        kept = (self.labels, self.own, self.squared, self.centers.values.copy(), self.centers.lengths.copy())
+        others = self.squared.copy()
+        others[np.arange(self.n), self.labels] = np.inf
+        loss = np.bincount(self.labels, others.min(axis=1) - self.own, minlength=self.k)
+        victim = int(np.argsort(loss, kind="stable")[trial % 2])
+        self._take(victim, int(self.rng.choice(self.n, p=self.own / self.own.sum())))
         self._assign()
         self._settle(report, SWAP_ITERATIONS)
         if self.inertia >= least:
-            self.labels, self.squared, self.centers, self.center_lengths = kept
+            self.labels, self.own, self.squared = kept[:3]
+            self.centers = _Curves(*kept[3:])
 
     def _seed_centers(self) -> None:
-        n = len(self.rows)
-        self._take(0, int(self.rng.integers(n)))
-        nearest = self._to_row(self.centers[0], int(self.center_lengths[0]))
+        first = int(self.rng.integers(self.n))
+        self._take(0, first)
+        nearest = self._to_rows(np.array([first]))[:, 0]
         candidates = 2 + int(np.log(self.k))
         for c in range(1, self.k):
             total = nearest.sum()
-            chances = nearest / total if total > 0 else np.full(n, 1 / n)
-            picks = self.rng.choice(n, size=candidates, p=chances)
-            trials = [np.minimum(nearest, self._to_row(self.rows[i], int(self.lengths[i]))) for i in picks]
-            winner = int(np.argmin([trial.sum() for trial in trials]))
-            nearest = trials[winner]
+            chances = nearest / total if total > 0 else np.full(self.n, 1 / self.n)
+            picks = self.rng.choice(self.n, size=candidates, p=chances)
+            trials = np.minimum(nearest[:, None], self._to_rows(picks))
+            winner = int(trials.sum(axis=0).argmin())
+            nearest = trials[:, winner]
             self._take(c, int(picks[winner]))
 
     def _take(self, cluster: int, row: int) -> None:
-        self.centers[cluster] = self.rows[row]
-        self.center_lengths[cluster] = self.lengths[row]
+        self.centers.values[cluster] = self.curves.values[row]
+        self.centers.lengths[cluster] = self.curves.lengths[row]
 
-    def _to_row(self, curve: Floats, length: int) -> Floats:
-        from phenoassets.dtw_kernels import squared_dtw_to_all
-
-        out = np.empty(len(self.rows))
-        list(
-            self.pool.map(
-                lambda s: squared_dtw_to_all(self.rows[s], self.lengths[s], curve, length, self.radius, out[s]),
-                self.chunks,
-            )
-        )
-        return out
+    def _to_rows(self, rows: Ints) -> Floats:
+        others = _Curves(self.curves.values[rows], self.curves.lengths[rows])
+        return _squared(self.blocks, others, self.radius, self.pool)
 
     def _assign(self) -> None:
-        from phenoassets.dtw_kernels import assign
-
-        centers, center_lengths, radius = self.centers, self.center_lengths, self.radius
-        list(
-            self.pool.map(
-                lambda s: assign(
-                    self.rows[s], self.lengths[s], centers, center_lengths, radius, self.labels[s], self.squared[s]
-                ),
-                self.chunks,
-            )
-        )
+        self.squared = _squared(self.blocks, self.centers, self.radius, self.pool)
+        self.labels = self.squared.argmin(axis=1)
+        self.own = self.squared[np.arange(self.n), self.labels]
 
     def _reseed_empty(self) -> None:
         for cluster in np.flatnonzero(np.bincount(self.labels, minlength=self.k) == 0):
             sizes = np.bincount(self.labels, minlength=self.k)
-            movable = np.where(sizes[self.labels] > 1, self.squared, -1.0)
+            movable = np.where(sizes[self.labels] > 1, self.own, -1.0)
             row = int(movable.argmax())
             if movable[row] <= 0:  # fewer distinct curves than clusters
                 return
             self._take(int(cluster), row)
-            self.labels[row], self.squared[row] = cluster, 0.0
+            self.labels[row], self.own[row] = cluster, 0.0
 
     def _average(self, cluster: int) -> None:
+        """Move a centre towards the barycenter of its rows, as long as their distances fall."""
         from phenoassets.dtw_kernels import barycenter_sums
 
-        members = np.flatnonzero(self.labels == cluster)
-        if not len(members):
+        rows = np.flatnonzero(self.labels == cluster)
+        if not len(rows):
             return
-        length = int(self.center_lengths[cluster])
-        center = self.centers[cluster, :length].copy()
+        blocks = _Blocks.of(self.curves, rows)
+        length = int(self.centers.lengths[cluster])
+        center = self.centers.values[cluster, :length].copy()
         sums, counts = np.empty(length), np.empty(length)
         least = np.inf
         for _ in range(BARYCENTER_STEPS):
-            total = barycenter_sums(self.rows, self.lengths, members, center, length, self.radius, sums, counts)
+            total = barycenter_sums(blocks.values, blocks.lengths, blocks.valid, center, self.radius, sums, counts)
             if total >= least * (1 - TOLERANCE):
-                break
+                return
             least = total
-            self.centers[cluster, :length] = center
+            self.centers.values[cluster, :length] = center
             center = sums / counts
-        else:
-            self.centers[cluster, :length] = center
+        self.centers.values[cluster, :length] = center
 
 
-def _checked(x: Floats) -> tuple[Floats, Ints]:
-    """Rows with zeros for the missing tails, and their lengths."""
-    if x.ndim != 2 or 0 in x.shape:
-        raise ProfileError(f"curves must be a table (n, t) with n and t above 0; found shape {x.shape}")
-    if np.isinf(x).any():
-        raise ProfileError(f"curve {int(np.isinf(x).any(axis=1).argmax())} has an infinite value")
-    known = ~np.isnan(x)
-    lengths = known.sum(axis=1)
-    gaps = (known != (np.arange(x.shape[1]) < lengths[:, None])).any(axis=1)
-    if gaps.any():
-        raise ProfileError(f"curve {int(gaps.argmax())} has a gap before its end; fill or cut gaps before clustering")
-    if not lengths.all():
-        raise ProfileError(f"curve {int(lengths.argmin())} holds no value; leave it out")
-    return np.ascontiguousarray(np.where(known, x, 0.0)), lengths.astype(np.intp)
-
-
-def _radius(window: int | None, a: Floats, b: Floats) -> int:
+def _radius(window: int | None, a: _Curves, b: _Curves) -> int:
     if window is None:
-        return int(max(a.shape[1], b.shape[1]))
+        return int(max(a.values.shape[1], b.values.shape[1]))
     if window < 0:
         raise ProfileError(f"the window is {window}; it counts time points and cannot be negative")
     return int(window)

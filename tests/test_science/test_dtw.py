@@ -151,7 +151,7 @@ def test_the_same_seed_gives_the_same_answer_and_more_starts_none_worse():
     assert dtw_kmeans(x, 5, seed=3, n_init=3).inertia_ <= once.inertia_
 
 
-def test_a_large_set_is_searched_on_a_sample_and_ends_settled():
+def test_a_large_set_is_told_apart_too():
     x, kinds = curves(900, 20, 8)
     found = dtw_kmeans(x, 4, seed=0)
     assert len(np.unique(found.labels_)) == 4
