@@ -40,9 +40,10 @@ class EffectRules:
     risen_level
         A response rises to the end when its end level is above this share of its peak.
     death_hours, death_growth
-        Cells die in hours over which the covered area grows by less than this fraction,
-    death_drop
-        if it ends this much lower, relative to that of the controls, than it was at treatment.
+        Cells die from the first hour after which the covered area grows by less than this fraction in that time,
+    death_lasting, death_drop
+        if that is at least so many hours before the end (two fifths of a short recording), and in these last hours the
+        area, relative to that of the controls, is so much lower than at treatment: a late dip is no sign of death.
     arrest_hours
         Death that begins this long after the departure from the controls follows an arrest.
     """
@@ -57,7 +58,8 @@ class EffectRules:
     risen_level: float = 0.75
     death_hours: float = 12.0
     death_growth: float = 0.01
-    death_drop: float = 0.15
+    death_lasting: float = 24.0
+    death_drop: float = 0.11
     arrest_hours: float = 12.0
 
 
@@ -247,10 +249,11 @@ def _death_hours(
     times = times[known]
     own, control = rolling_median(np.stack([own[known], control[known]]), rules.smoothing_points, trailing=False)
     relative = own / control
-    start = float(np.median(relative[: rules.smoothing_points // 2 + 1]))
-    end = float(np.median(relative[times >= times[-1] - rules.end_hours]))
+    start = min(float(np.median(relative[: rules.smoothing_points // 2 + 1])), 1.0)
+    lasting = min(rules.death_lasting, 0.4 * (times[-1] - times[0]))  # a short recording has no such late part
+    late = times >= times[-1] - lasting
     later = np.interp(times + rules.death_hours, times, own, right=np.nan)
-    dying = np.flatnonzero(later < own * (1 + rules.death_growth))
-    if end > start * (1 - rules.death_drop) or not len(dying):
+    dying = np.flatnonzero((later < own * (1 + rules.death_growth)) & ~late)
+    if np.median(relative[late]) > start * (1 - rules.death_drop) or not len(dying):
         return float(np.inf)
     return float(times[dying[0]])

@@ -86,6 +86,18 @@ def test_an_arrest_that_keeps_its_area_is_no_death():
     assert label_effect(HOURS, STEP, NULL, confluence=dead, control_confluence=control) == "cytotoxic"
 
 
+def test_a_dip_of_the_area_at_the_very_end_is_no_death():
+    thin = SPREADING * (1 - 0.25 * sigmoid(56, 3))
+    assert label_effect(HOURS, STEP, NULL, confluence=thin, control_confluence=GROWING) == "cytostatic"
+
+
+def test_death_shows_in_a_short_recording_too():
+    short = HOURS <= 24
+    killed = GROWING * np.exp(-0.06 * np.clip(HOURS - 4, 0, None))
+    given = {"confluence": killed[short], "control_confluence": GROWING[short]}
+    assert label_effect(HOURS[short], RISE[short] * 2, NULL[short], **given) == "cytotoxic"
+
+
 def test_scaled_noise_is_no_effect():
     # Scaling to [0, 1] stretches a curve without effect; the null band stretches with it.
     low, high = FLAT.min(), FLAT.max()
