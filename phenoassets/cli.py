@@ -180,7 +180,7 @@ def list_(home: Path) -> None:
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--name", required=True)
 @_HOME
-@click.option("--layer", type=int, default=8, show_default=True, help="Number of the encoder's layers that are run.")
+@click.option("--layer", type=int, default=8, show_default=True, help="Encoder module that is read: 0 to 8, the latent.")
 @click.option("--pooling", type=click.Choice(["flatten", "mean", "mean_std"]), default="flatten", show_default=True)
 @click.option("--antialias/--no-antialias", default=True, show_default=True)
 def add(source: Path, name: str, home: Path, layer: int, pooling: Any, antialias: bool) -> None:
@@ -202,7 +202,9 @@ def train(into: Path | None, device: str) -> None:
     from phenoassets.models.registry import SHIPPED
     from phenoassets.models.shipped import train_shipped
 
-    cards = train_shipped(into or SHIPPED, device=device, progress=lambda step: _say(str(step)))
+    with _terminal_progress("train convae", "steps") as progress:
+        tell = lambda step: progress(step.step, step.of or step.step)  # noqa: E731
+        cards = train_shipped(into or SHIPPED, device=device, progress=tell)
     for card in cards:
         click.echo(f"{card.name}: {card.description}")
 
@@ -273,10 +275,10 @@ def _say(line: str) -> None:
     click.echo(line)
 
 
-def _terminal_progress(label: str) -> Any:
+def _terminal_progress(label: str, unit: str = "images") -> Any:
     from resources.reporter import terminal_progress
 
-    return terminal_progress(label)
+    return terminal_progress(label, unit)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class Reporter(dg.ConfigurableResource):  # type: ignore[type-arg]
         return _lines(_to_stderr, label)
 
 
-def _lines(write: Callable[[str], object], label: str) -> Progress:
+def _lines(write: Callable[[str], object], label: str, unit: str = "images") -> Progress:
     started, told = time.monotonic(), -1
 
     def tell(done: int, total: int) -> None:
@@ -35,7 +35,7 @@ def _lines(write: Callable[[str], object], label: str) -> Progress:
         fifth = 5 * done // max(total, 1)
         if fifth > told:
             told = fifth
-            write(f"{label}: {done:,} of {total:,} images, {time.monotonic() - started:.0f} s")
+            write(f"{label}: {done:,} of {total:,} {unit}, {time.monotonic() - started:.0f} s")
 
     return tell
 
@@ -59,13 +59,13 @@ def _bar(label: str) -> Progress:
 
 
 @contextmanager
-def terminal_progress(label: str) -> Iterator[Progress]:
+def terminal_progress(label: str, unit: str = "images") -> Iterator[Progress]:
     """Progress of work outside the platform: a bar on a terminal, plain lines in a log."""
     if sys.stderr.isatty():
         tell = _bar(label)
         yield tell
     else:
-        yield _lines(_to_stderr, label)
+        yield _lines(_to_stderr, label, unit)
 
 
 def _new_bar(label: str) -> tuple[Any, Any]:

@@ -7,6 +7,7 @@ follows from one seed. Readouts are ``convae``'s, views of an image ``views``'s.
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -70,11 +71,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: numbers from 1, and the loss of its batch."""
+    """One optimiser step: numbers from 1, the loss of its batch, and how many steps there are in all, where known."""
 
     epoch: int
     step: int
     bce: float
+    of: int | None = None
 
     def __str__(self) -> str:
         return f"epoch {self.epoch}, step {self.step}: loss {self.bce:.4f}"
@@ -136,6 +138,8 @@ def train_convae(
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, list(plan.milestones), gamma=plan.gamma)
     steps = n_images = 0
+    known = len(images) if isinstance(images, Sized) else None
+    total = None if known is None else plan.epochs * (known // plan.batch_size) * len(STRATEGIES[plan.strategy].parts)
     for epoch in range(1, plan.epochs + 1):
         n_images = 0
         for batch in _batches(_shuffled(images, plan.shuffle, rng), plan.batch_size):
@@ -152,7 +156,7 @@ def train_convae(
                 loss = _step(network, optimiser, x, plan.precision)
                 steps += 1
                 if progress is not None:
-                    progress(Step(epoch, steps, loss))
+                    progress(Step(epoch, steps, loss, total))
         if steps == 0:
             raise ModelError(f"fewer images than one batch of {plan.batch_size}; give more, or a smaller batch")
         schedule.step()
