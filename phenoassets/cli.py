@@ -180,7 +180,7 @@ def list_(home: Path) -> None:
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--name", required=True)
 @_HOME
-@click.option("--layer", type=int, default=8, show_default=True, help="Encoder module that is read: 0 to 8, the latent.")
+@click.option("--layer", type=int, default=8, show_default=True, help="Encoder module that is read: 0 to 8.")
 @click.option("--pooling", type=click.Choice(["flatten", "mean", "mean_std"]), default="flatten", show_default=True)
 @click.option("--antialias/--no-antialias", default=True, show_default=True)
 def add(source: Path, name: str, home: Path, layer: int, pooling: Any, antialias: bool) -> None:
