@@ -24,6 +24,7 @@ from phenoassets.effect_rules import (
     response_height,
 )
 from phenoassets.preparation import (
+    GAP_INTERVALS,
     Floats,
     Preparation,
     Trajectories,
@@ -33,6 +34,7 @@ from phenoassets.preparation import (
     read_off,
     rolling_median,
     split_condition,
+    usual_interval,
 )
 from phenoassets.schemas import TABLES
 
@@ -138,7 +140,7 @@ def find_clusters(
     preparation = named_recipe(recipe)
     if scaling is not None:
         preparation = replace(preparation, scaling=scaling)
-    curves = combine_plates(distances, scans)
+    curves = combine_plates(distances, scans, max_gap_hours=preparation.max_gap_hours)
     trajectories = prepare_trajectories(curves, preparation)
     courses = GrowthCourses(growth, scans)
     n = len(trajectories.condition_ids)
@@ -247,6 +249,7 @@ class GrowthCourses:
             .filter(pl.col("elapsed_hours").is_not_null())
             .sort("condition_id", "plate", "elapsed_hours")
         )
+        self._gap = max(Preparation().max_gap_hours, GAP_INTERVALS * usual_interval(timed))
         names = ("elapsed_hours", "confluence", "control_confluence")
         for (condition, _), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
             hours, own, control = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
@@ -254,11 +257,10 @@ class GrowthCourses:
 
     def at(self, condition: str, hours: Floats) -> tuple[Floats, Floats]:
         """Confluence of the condition and of its controls at `hours`; not-a-number where unknown."""
-        gap = Preparation().max_gap_hours
         own, control = [np.full(len(hours), np.nan)], [np.full(len(hours), np.nan)]
         for times, values, controls in self._courses.get(condition, ()):
-            own.append(read_off(hours, times, values, gap))
-            control.append(read_off(hours, times, controls, gap))
+            own.append(read_off(hours, times, values, self._gap))
+            control.append(read_off(hours, times, controls, self._gap))
         return _mean_known(np.stack(own)), _mean_known(np.stack(control))
 
 

@@ -18,6 +18,7 @@ from phenoassets.errors import ProfileError
 
 Floats = npt.NDArray[np.float64]
 
+GAP_INTERVALS: Final = 2.5
 SCALINGS: Final = ("none", "condition", "cell_line_drug", "cell_line")
 
 
@@ -33,7 +34,9 @@ class Preparation:
         Whether the window ends at a point (and the first ``smoothing_points - 1`` points are dropped) or is centred on
         it (and shrinks at the ends).
     max_gap_hours
-        Longest gap between two known points that is filled by a straight line; a curve is cut at a longer one.
+        Longest gap between two known points that is filled by a straight line; a curve is cut at a longer one. Two and
+        a half usual intervals between scans are always filled, lest a slow rhythm of imaging leave nothing; 0 fills
+        none.
     cut_to_shortest
         Whether all curves are cut to the shortest.
     drop_last_points
@@ -126,8 +129,8 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
     """One curve a condition on one grid of hours since treatment, averaged over its plates.
 
     The grid's step is the usual interval between scans, and 0 is on it. A plate's curve is read off by straight lines
-    between its scans, none longer than `max_gap_hours`; where some plates of a condition have no value the others
-    speak. Bands are averaged like distances, so over several plates they are a little wide.
+    between its scans, none longer than `max_gap_hours` or two and a half intervals; where some plates of a condition
+    have no value the others speak. Bands are averaged like distances, so over several plates they are a little wide.
 
     Parameters
     ----------
@@ -160,13 +163,12 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
     if timed.is_empty():
         return pl.DataFrame(schema=schema | {"n_plates": pl.Int32, "n_wells": pl.Int32})
     step = usual_interval(timed)
+    gap = max(max_gap_hours, GAP_INTERVALS * step)
     parts = []
     for (condition, plate), curve in timed.group_by(["condition_id", "plate"], maintain_order=True):
         hours = curve["elapsed_hours"].to_numpy()
         grid = np.arange(np.ceil(hours[0] / step - 1e-6), np.floor(hours[-1] / step + 1e-6) + 1) * step
-        columns = {
-            name: read_off(grid, hours, curve[name].cast(pl.Float64).to_numpy(), max_gap_hours) for name in values
-        }
+        columns = {name: read_off(grid, hours, curve[name].cast(pl.Float64).to_numpy(), gap) for name in values}
         parts.append(
             pl.DataFrame({"elapsed_hours": grid, **columns}).with_columns(
                 pl.lit(condition).alias("condition_id"),
@@ -316,13 +318,16 @@ def _matrix(curves: pl.DataFrame, conditions: Sequence[str], hours: Floats, name
     if name not in curves.columns:
         return out
     position = {condition: i for i, condition in enumerate(conditions)}
+    gap = recipe.max_gap_hours
+    if gap and len(hours) > 1:
+        gap = max(gap, GAP_INTERVALS * float(np.median(np.diff(hours))))
     for (condition,), curve in curves.sort("elapsed_hours").group_by(["condition_id"], maintain_order=True):
         times = curve["elapsed_hours"].to_numpy()
         values = curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
         row = out[position[str(condition)]]
-        row[:] = read_off(hours, times, values, recipe.max_gap_hours)
+        row[:] = read_off(hours, times, values, gap)
         known = np.flatnonzero(np.isfinite(row))
-        if len(known) and hours[known[0]] - hours[0] <= recipe.max_gap_hours + 1e-6:
+        if len(known) and hours[known[0]] - hours[0] <= gap + 1e-6:
             row[: known[0]] = row[known[0]]
     return out
 

@@ -397,3 +397,14 @@ def test_doses_are_held_against_the_strongest_of_their_own_drug_and_line():
         "L|A@1 µM": "none",
         "L|A@10 µM": "cytotoxic",
     }
+
+
+@pytest.mark.parametrize("interval", [3.0, 8.0, 12.0])
+def test_a_slow_rhythm_of_imaging_that_never_meets_the_treatment_is_judged_too(interval):
+    hours = np.arange(-5, 67, interval)  # no scan at treatment, and steps longer than the gap that is filled
+    distances, growth, scans = screen_of(TRUTH, hours=hours)
+    rules = EffectRules(smoothing_points=3, sustained_hours=interval)
+    found = find_clusters(distances, growth, scans, k=4, rules=rules, recipe=Preparation(smoothing_points=3))
+    assert found.table["effect"].null_count() == 0
+    assert found.table["cluster"].min() == 0
+    assert (found.table["effect"] == pl.Series([TRUTH[c] for c in found.table["condition_id"]])).mean() >= 0.75
