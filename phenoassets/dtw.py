@@ -7,7 +7,7 @@ beforehand (`phenoassets.preparation`), and what a cluster means is decided else
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from phenoassets.errors import ProfileError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
+_Each = Callable[[Callable[[int], None], Iterable[int]], Iterable[None]]  # map, or that of a pool of threads
 
 MAX_ITERATIONS = 50
 BARYCENTER_STEPS = 3
@@ -25,6 +26,7 @@ SWAPS = (8, 24)  # tried on large and on small sets
 SWAP_ROWS = 16_000
 SWAP_ITERATIONS = 4
 TOLERANCE = 1e-6
+THREADS_FROM = 1_000_000  # cells of all curves against one; below, handing work to threads costs more than the work
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def dtw_distances(x: npt.ArrayLike, curve: npt.ArrayLike, window: int | None = N
     rows = _Curves.checked(np.asarray(x, np.float64))
     other = _Curves.checked(np.atleast_2d(np.asarray(curve, np.float64)))
     with ThreadPoolExecutor(_cores()) as pool:
-        return np.asarray(np.sqrt(_squared(_Blocks.of(rows), other, _radius(window, rows, other), pool)[:, 0]))
+        return np.asarray(np.sqrt(_squared(_Blocks.of(rows), other, _radius(window, rows, other), pool.map)[:, 0]))
 
 
 def dtw_matrix(x: npt.ArrayLike, window: int | None = None) -> Floats:
@@ -131,9 +133,10 @@ def dtw_kmeans(
     radius = _radius(window, curves, curves)
     best: DtwClusters | None = None
     with ThreadPoolExecutor(_cores()) as pool:
+        each: _Each = pool.map if n * curves.values.shape[1] ** 2 > THREADS_FROM else map
         for start, child in enumerate(np.random.SeedSequence(seed).spawn(n_init)):
             rng = np.random.default_rng(child)
-            work = _KMeans(curves, n_clusters, radius, rng, pool)
+            work = _KMeans(curves, n_clusters, radius, rng, each)
 
             def report(iteration: int, inertia: float, start: int = start) -> None:
                 if progress:
@@ -199,7 +202,7 @@ class _Blocks:
         return cls(values, curves.lengths[index[:, 0]], index, np.array(valid, np.intp))
 
 
-def _squared(blocks: _Blocks, others: _Curves, radius: int, pool: ThreadPoolExecutor) -> Floats:
+def _squared(blocks: _Blocks, others: _Curves, radius: int, each: _Each) -> Floats:
     """Squared DTW (n, k) of all curves of the blocks to all others."""
     from phenoassets.dtw_kernels import LANES, squared_distances
 
@@ -211,7 +214,7 @@ def _squared(blocks: _Blocks, others: _Curves, radius: int, pool: ThreadPoolExec
         part = slice(start, start + size)
         squared_distances(blocks.values[part], blocks.lengths[part], others.values, others.lengths, radius, out[part])
 
-    list(pool.map(fill, range(0, n_blocks, size)))
+    list(each(fill, range(0, n_blocks, size)))
     squared = np.empty((int(blocks.members.max()) + 1, k))
     squared[blocks.members] = out.transpose(0, 2, 1)
     return squared
@@ -220,10 +223,8 @@ def _squared(blocks: _Blocks, others: _Curves, radius: int, pool: ThreadPoolExec
 class _KMeans:
     """One start of `dtw_kmeans`."""
 
-    def __init__(
-        self, curves: _Curves, k: int, radius: int, rng: np.random.Generator, pool: ThreadPoolExecutor
-    ) -> None:
-        self.curves, self.k, self.radius, self.rng, self.pool = curves, k, radius, rng, pool
+    def __init__(self, curves: _Curves, k: int, radius: int, rng: np.random.Generator, each: _Each) -> None:
+        self.curves, self.k, self.radius, self.rng, self.each = curves, k, radius, rng, each
         self.n = len(curves.lengths)
         self.blocks = _Blocks.of(curves)
         self.squared = np.zeros((self.n, k))  # to every centre
@@ -254,7 +255,7 @@ class _KMeans:
         for _ in range(iterations):
             before = self.inertia
             self._reseed_empty()
-            list(self.pool.map(self._average, range(self.k)))
+            list(self.each(self._average, range(self.k)))
             self._assign()
             self.iteration += 1
             report(self.iteration, self.inertia)
@@ -298,10 +299,10 @@ class _KMeans:
 
     def _to_rows(self, rows: Ints) -> Floats:
         others = _Curves(self.curves.values[rows], self.curves.lengths[rows])
-        return _squared(self.blocks, others, self.radius, self.pool)
+        return _squared(self.blocks, others, self.radius, self.each)
 
     def _assign(self) -> None:
-        self.squared = _squared(self.blocks, self.centers, self.radius, self.pool)
+        self.squared = _squared(self.blocks, self.centers, self.radius, self.each)
         self.labels = self.squared.argmin(axis=1)
         self.own = self.squared[np.arange(self.n), self.labels]
 
