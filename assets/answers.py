@@ -1,4 +1,4 @@
-"""The screen's answers: sphered_profiles, strong_treatments, temporal_clusters, phenotypes, warehouse.
+"""The screen's answers: of profiles (sphered, strong, phenotypes), of courses over time, and the warehouse.
 
 They are refreshed when the data version of what they are made from has changed, never by a run that changed nothing;
 a change that lands while a refresh runs is followed by another.
@@ -7,13 +7,14 @@ a change that lands while a refresh runs is followed by another.
 import dagster as dg
 
 from assets.common import OWNERS, asset_key, report, table_asset
-from phenoassets.layers import answers, pictures
+from phenoassets.layers import answers, courses, pictures
 from phenoassets.warehouse import write_database
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 
 GROUP = "answers"
 WAREHOUSE = dg.AssetKey("warehouse")
+_LEAVES = ("strong_treatments", "temporal_clusters", "cluster_scores", "drug_effects", "phenotypes")
 
 
 def refresh_condition(last: dg.AssetKey | None = None) -> dg.AutomationCondition:
@@ -73,12 +74,48 @@ def screen_assets(model: str) -> list[dg.AssetsDefinition]:
     )
     def temporal_clusters(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
         """Each condition's course over time, clustered by DTW and named cytotoxic, cytostatic, mixed or none."""
-        written = answers.cluster(screen.load(), store := tables.open(), model)
+        written = courses.cluster(screen.load(), store := tables.open(), model)
         drawn = {
             "effects": pictures.effect_matrix(screen.load(), store, model),
             "courses": pictures.cluster_curves(screen.load(), store, model),
             "frequency": pictures.effect_frequency(screen.load(), store, model),
         }
+        return report(store, written, model=model, picture=drawn)
+
+    @table_asset(
+        "cluster_scores",
+        model=model,
+        group=GROUP,
+        deps=[asset_key("temporal_distances", model), asset_key("growth_curves"), *times],
+        automation=when,
+    )
+    def cluster_scores(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
+        """How well each number of clusters suits the curves, and the smallest that shows every effect."""
+        written = courses.score_clusters(screen.load(), store := tables.open(), model)
+        return report(store, written, model=model, picture=pictures.cluster_scores(screen.load(), store, model))
+
+    @table_asset(
+        "drug_effects",
+        model=model,
+        group=GROUP,
+        deps=[
+            asset_key("temporal_clusters", model),
+            asset_key("temporal_distances", model),
+            asset_key("growth_curves"),
+            asset_key("plate_maps"),
+            *times,
+        ],
+        automation=when,
+    )
+    def drug_effects(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
+        """One row a drug and cell line: its effect at each dose, onset and potency."""
+        written = courses.sum_up_drugs(screen.load(), store := tables.open(), model)
+        drawn = {"doses": pictures.dose_responses(screen.load(), store, model)}
+        if model == screen.load().settings.primary_model:
+            drawn |= {
+                f"{effect} in images": pictures.strip_of_effect(screen.load(), store, model, effect)
+                for effect in ("cytotoxic", "cytostatic", "mixed")
+            }
         return report(store, written, model=model, picture=drawn)
 
     @table_asset("phenotypes", model=model, group=GROUP, deps=[asset_key("sphered_profiles", model)], automation=when)
@@ -87,7 +124,24 @@ def screen_assets(model: str) -> list[dg.AssetsDefinition]:
         written = answers.map_wells(screen.load(), store := tables.open(), model)
         return report(store, written, model=model, picture=pictures.phenotype_map(screen.load(), store, model))
 
-    return [sphered_profiles, strong_treatments, temporal_clusters, phenotypes]
+    return [sphered_profiles, strong_treatments, temporal_clusters, cluster_scores, drug_effects, phenotypes]
+
+
+def agreement_asset(models: tuple[str, ...]) -> dg.AssetsDefinition:
+    """Build the asset that compares the models."""
+
+    @table_asset(
+        "effect_agreement",
+        group=GROUP,
+        deps=[asset_key("temporal_clusters", m) for m in models],
+        automation=refresh_condition(WAREHOUSE),
+    )
+    def effect_agreement(screen: ScreenResource, tables: TableStoreResource) -> dg.MaterializeResult:
+        """Effects of each condition by every pair of models, and how often they agree."""
+        written = courses.compare(screen.load(), store := tables.open())
+        return report(store, written, picture=pictures.model_agreement(screen.load(), store))
+
+    return effect_agreement
 
 
 def warehouse_asset(models: tuple[str, ...]) -> dg.AssetsDefinition:
@@ -95,7 +149,7 @@ def warehouse_asset(models: tuple[str, ...]) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=WAREHOUSE,
-        deps=[asset_key(t, m) for m in models for t in ("strong_treatments", "temporal_clusters", "phenotypes")],
+        deps=[asset_key(t, m) for m in models for t in _LEAVES] + [asset_key("effect_agreement")],
         group_name=GROUP,
         kinds={"duckdb"},
         owners=OWNERS,

@@ -14,12 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from sklearn.cluster import KMeans
 
 from phenoassets.agreement import agreement
 from phenoassets.answering import ask
 from phenoassets.definitions import build_definitions
-from phenoassets.effects import cluster_trajectories
+from phenoassets.effect_rules import EffectRules
+from phenoassets.effects import GrowthCourses, center_effect, cluster_trajectories, find_clusters
 from phenoassets.home import Home
+from phenoassets.layers.courses import preparation_of, read_courses
 from phenoassets.layers.setting_up import prepare_home
 from phenoassets.screen import Trajectories
 from phenoassets.tables import TableStore
@@ -119,9 +122,38 @@ def relabelled(home: Home, model: str, *, growth: bool = True, shuffle: int | No
         distances,
         covered if growth else None,
         elapsed_hours(store.read("plates"), store.read("scans")),
-        scaling=settings.scaling,
+        recipe=preparation_of(screen),
         k=settings.k,
         seed=settings.seed,
+        n_init=settings.n_init,
+        window=settings.window_points,
+    )
+
+
+def by_cluster(home: Home, model: str, *, dtw: bool) -> pl.DataFrame:
+    """Each condition with the effect of its cluster's centre, by DTW k-means or by plain k-means of the same curves."""
+    screen, store = prepare_home(home, None), TableStore(home)
+    courses = read_courses(screen, store, model)
+    settings = screen.settings.trajectories
+    found = find_clusters(
+        courses.distances,
+        courses.growth,
+        courses.hours,
+        recipe=preparation_of(screen),
+        k=settings.k,
+        seed=settings.seed,
+    )
+    if dtw:
+        return found.table.with_columns(pl.col("cluster_effect").alias("effect"))
+    curves = found.trajectories
+    end = int(np.isfinite(curves.values).all(axis=0).sum())
+    plain = KMeans(settings.k, random_state=settings.seed, n_init=1).fit(curves.values[:, :end])
+    growth = GrowthCourses(courses.growth, courses.hours)
+    centers = np.pad(plain.cluster_centers_, ((0, 0), (0, curves.values.shape[1] - end)), constant_values=np.nan)
+    effects = [center_effect(curves, growth, plain.labels_ == c, centers[c], EffectRules()) for c in range(settings.k)]
+    return pl.DataFrame(
+        {"condition_id": curves.condition_ids, "effect": [effects[c] for c in plain.labels_]},
+        schema={"condition_id": pl.String, "effect": pl.String},
     )
 
 
@@ -170,6 +202,9 @@ def main() -> None:
                 rows.setdefault("  plate maps shuffled", {})[seed] = agreement(
                     relabelled(home, model, shuffle=seed), truth
                 ).accuracy
+                for dtw in (True, False):
+                    name = f"  effect of the cluster, {'DTW' if dtw else 'plain'} k-means"
+                    rows.setdefault(name, {})[seed] = agreement(by_cluster(home, model, dtw=dtw), truth).accuracy
                 print(f"\nseed {seed}, {model}\n{result.confusion}")
                 active = truth.filter(pl.col("effect") != "none").join(effects, on="condition_id", suffix="_found")
                 onsets.append((active["onset_hours_found"] - active["onset_hours"]).abs() <= 4.0)

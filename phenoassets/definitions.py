@@ -91,7 +91,7 @@ def plate_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
 def screen_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
     """Assets of the screen."""
     per_model = [asset for model in settings.models for asset in answers.screen_assets(model)]
-    return [*per_model, answers.warehouse_asset(settings.models)]
+    return [*per_model, answers.agreement_asset(settings.models), answers.warehouse_asset(settings.models)]
 
 
 @dg.definitions

@@ -1,13 +1,12 @@
-"""What is known of each drug on each cell line: effect per dose, onset, potency; and who else says so.
+"""What is known of each drug on each cell line: effect per dose, onset, potency; and whether other models agree.
 
-In go ``temporal_clusters`` with the curves behind them; out come ``drug_effects``, ``effect_agreement`` between models,
-and clusters in which a curator's word stands over the rules'. Fitting is `phenoassets.dose_response`'s.
+In go ``temporal_clusters`` with the curves behind them; out come ``drug_effects`` and ``effect_agreement`` between
+models. Fitting is `phenoassets.dose_response`'s, a curator's word `phenoassets.curation`'s.
 """
 
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -22,12 +21,10 @@ from phenoassets.dose_response import (
 )
 from phenoassets.effect_rules import EffectRules, onset_interval
 from phenoassets.effects import GrowthCourses
-from phenoassets.errors import SettingsError
 from phenoassets.preparation import Floats, combine_plates
-from phenoassets.schemas import EFFECTS, TABLES
+from phenoassets.schemas import TABLES
 
 _TWO_SIDED_95 = 2 * 1.959964  # widths of a normal distribution's 95 % interval in standard deviations
-_CURATED = ("condition_id", "effect", "curator", "reason")
 
 
 def summarise_drugs(
@@ -92,8 +89,9 @@ def summarise_drugs(
         row["lowest_active"] = tested[active[0]] if active else None
         row |= _onset_of(doses.row(active[-1], named=True), curves, rules) if active else {}
         ends, areas = _levels([curves.get(c) for c in ids], rules)
-        row |= _fitted("end", fit_dose_response(_known(tested), *ends, n_boot=n_boot, seed=seed))
-        row |= _fitted("area", fit_dose_response(_known(tested), *areas, n_boot=n_boot, seed=seed))
+        for name, (levels, spreads) in (("end", ends), ("area", areas)):
+            row |= {f"{name}_levels": _listed(levels), f"{name}_spreads": _listed(spreads)}
+            row |= _fitted(name, fit_dose_response(_known(tested), levels, spreads, n_boot=n_boot, seed=seed))
         row |= _growth_row(ids, tested, courses, curves, rules)
         rows.append(row)
     schema = {c.name: c.dtype for c in table.columns}
@@ -124,77 +122,12 @@ def compare_models(clusters: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).select(table.names).sort(table.key) if parts else table.empty()
 
 
-def read_curated(path: Path) -> pl.DataFrame:
-    """Read a curator's CSV: condition_id, effect, and curator, reason where given.
-
-    Raises
-    ------
-    SettingsError
-        If it is no such table; every problem is listed.
-    """
-    try:
-        raw = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
-    except pl.exceptions.PolarsError as error:
-        raise SettingsError(f"{path} cannot be read as CSV: {error}") from error
-    raw = raw.rename({name: name.strip().lstrip("\ufeff").lower() for name in raw.columns})
-    problems = [f"unknown column {name}" for name in raw.columns if name not in _CURATED]
-    problems += [f"the column {name} is missing" for name in ("condition_id", "effect") if name not in raw.columns]
-    if problems:
-        raise SettingsError(f"{path}: {'; '.join(problems)}; known columns are {', '.join(_CURATED)}")
-    frame = raw.with_columns(pl.all().str.strip_chars().replace("", None))
-    frame = frame.with_columns(pl.lit(None, pl.String).alias(n) for n in _CURATED if n not in frame.columns)
-    for row, (condition, effect) in enumerate(frame.select("condition_id", "effect").iter_rows(), start=2):
-        if condition is None:
-            problems.append(f"row {row} names no condition")
-        if effect not in EFFECTS:
-            problems.append(f"row {row} has the effect {effect!r}; it must be one of {', '.join(EFFECTS)}")
-    doubled = frame.filter(pl.col("condition_id").is_duplicated())["condition_id"].drop_nulls().unique().sort()
-    problems += [f"{condition} stands there more than once" for condition in doubled]
-    if problems:
-        raise SettingsError(f"{path}: {'; '.join(problems)}")
-    return frame.select(_CURATED)
-
-
-def overrule(clusters: pl.DataFrame, curated: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Let a curator's effects stand in ``temporal_clusters``, and record what the rules had said.
-
-    Parameters
-    ----------
-    clusters
-        ``temporal_clusters``, of any number of models.
-    curated
-        From `read_curated`.
-
-    Returns
-    -------
-    tuple
-        The clusters, and ``curated_effects``.
-
-    Raises
-    ------
-    SettingsError
-        If a curated condition is not in the screen.
-    """
-    unknown = curated.join(clusters, on="condition_id", how="anti")["condition_id"].sort()
-    if unknown.len():
-        raise SettingsError(
-            f"curated effects name {unknown.len()} conditions that the screen does not have: "
-            f"{', '.join(unknown.head(3))}; write them as temporal_clusters does"
-        )
-    said = curated.rename({"effect": "_said"}).select("condition_id", "_said", "curator", "reason")
-    joined = clusters.join(said, on="condition_id", how="left", maintain_order="left")
-    table = TABLES["curated_effects"]
-    record = (
-        joined.filter(pl.col("_said").is_not_null())
-        .rename({"effect": "computed_effect", "_said": "effect"})
-        .select(table.names)
-        .sort(table.key)
-    )
-    return joined.with_columns(pl.coalesce("_said", "effect").alias("effect")).select(clusters.columns), record
-
-
 def _known(values: list[float | None]) -> Floats:
     return np.array([np.nan if v is None else v for v in values], np.float64)
+
+
+def _listed(values: Floats) -> list[float | None]:
+    return [float(v) if np.isfinite(v) else None for v in values]
 
 
 def _column(curve: pl.DataFrame, name: str) -> Floats:
@@ -233,6 +166,9 @@ def _fitted(name: str, found: DoseResponse) -> dict[str, object]:
         f"{name}_midpoint": found.midpoint,
         f"{name}_midpoint_low": found.midpoint_low,
         f"{name}_midpoint_high": found.midpoint_high,
+        f"{name}_bottom": found.bottom,
+        f"{name}_top": found.top,
+        f"{name}_slope": found.slope,
         f"{name}_answer": found.answer,
     }
 
@@ -250,7 +186,7 @@ def _growth_row(
             hours = np.sort(_column(curves[condition], "elapsed_hours"))
             values[i] = _inhibition(hours, *courses.at(condition, hours), rules)
     found: GrowthInhibition = fit_growth_inhibition(_known(tested), values)
-    return {"gr50": found.gr50, "gr_max": found.gr_max, "gr_answer": found.answer}
+    return {"gr_values": _listed(values), "gr50": found.gr50, "gr_max": found.gr_max, "gr_answer": found.answer}
 
 
 def _inhibition(hours: Floats, own: Floats, control: Floats, rules: EffectRules) -> float:

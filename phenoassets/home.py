@@ -70,6 +70,11 @@ class Home:
         return self.root / "compounds.csv"
 
     @property
+    def curated_file(self) -> Path:
+        """``curated_effects.csv``."""
+        return self.root / "curated_effects.csv"
+
+    @property
     def models(self) -> Path:
         """Models of this screen, beside those that are shipped."""
         return self.root / "models"

@@ -164,6 +164,7 @@ STR, I32, I64, F64, BOOL = pl.String(), pl.Int32(), pl.Int64(), pl.Float64(), pl
 TIME: Final = pl.Datetime("us")
 VECTOR: Final = Vector()
 
+_FLOATS = pl.List(pl.Float64)
 _MODEL = _c("model", STR, "Model that made the vectors")
 _PLATE = _c("plate", STR, "Plate: name of its folder among the exports")
 _WELL = _c("well", STR, "Well, zero-padded: A01")
@@ -447,6 +448,25 @@ _ALL: Final = (
         per_model=True,
     ),
     Table(
+        "cluster_scores",
+        "How well each number of temporal clusters suits the curves.",
+        ("model", "k"),
+        (
+            _MODEL,
+            _c("k", I32, "Number of clusters"),
+            _c("n_conditions", I32, "Conditions, or the sample of them, that were clustered"),
+            _c("inertia", F64, "Mean squared DTW distance to the own centre"),
+            _maybe("silhouette", F64, "Mean silhouette under DTW; higher is better"),
+            _maybe("davies_bouldin", F64, "Davies-Bouldin index under DTW; lower is better"),
+            _maybe("calinski_harabasz", F64, "Calinski-Harabasz index under DTW; higher is better"),
+            _maybe("stability", F64, "Agreement with clusters of resampled conditions (adjusted Rand index)"),
+            _c("effects", pl.List(pl.String), "Effects that the centres show"),
+            _c("covers", BOOL, "Whether these are all effects that conditions have"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
         "drug_effects",
         "One row a drug and cell line: its effect at each dose, onset and potency.",
         ("model", "cell_line", "compound", "concentration_unit"),
@@ -455,21 +475,32 @@ _ALL: Final = (
             _c("cell_line", STR, "Cell line"),
             _c("compound", STR, "Canonical name"),
             _c("concentration_unit", STR, "Unit of the concentrations"),
-            _c("concentrations", pl.List(pl.Float64), "Tested concentrations, lowest first"),
+            _c("concentrations", _FLOATS, "Tested concentrations, lowest first"),
             _c("effects", pl.List(pl.String), "Effect at each; null where nothing can be said"),
             _c("switches", pl.List(pl.String), "Where the effect changes from one kind to another as the dose rises"),
             _maybe("lowest_active", F64, "Lowest concentration with an effect"),
             _maybe("onset_hours", F64, "Onset at the highest concentration with an effect", "h"),
             _maybe("onset_low_hours", F64, "Earliest onset that the band over wells allows", "h"),
             _maybe("onset_high_hours", F64, "Latest onset that the band over wells allows", "h"),
+            _c("end_levels", _FLOATS, "End level at each concentration; null where unknown"),
+            _c("end_spreads", _FLOATS, "Its standard deviation over bootstrapped wells"),
             _maybe("end_midpoint", F64, "Concentration of half the end level"),
             _maybe("end_midpoint_low", F64, "Lower bound over the bootstrap"),
             _maybe("end_midpoint_high", F64, "Upper bound over the bootstrap"),
+            _maybe("end_bottom", F64, "Fitted level without drug"),
+            _maybe("end_top", F64, "Fitted level at saturation"),
+            _maybe("end_slope", F64, "Fitted steepness (Hill)"),
             _c("end_answer", STR, "What the doses say of the end level"),
-            _maybe("area_midpoint", F64, "Concentration of half the area under the curve"),
+            _c("area_levels", _FLOATS, "Mean distance since treatment at each concentration; null where unknown"),
+            _c("area_spreads", _FLOATS, "Its standard deviation over bootstrapped wells"),
+            _maybe("area_midpoint", F64, "Concentration of half of it"),
             _maybe("area_midpoint_low", F64, "Lower bound over the bootstrap"),
             _maybe("area_midpoint_high", F64, "Upper bound over the bootstrap"),
+            _maybe("area_bottom", F64, "Fitted level without drug"),
+            _maybe("area_top", F64, "Fitted level at saturation"),
+            _maybe("area_slope", F64, "Fitted steepness (Hill)"),
             _c("area_answer", STR, "What the doses say of the area under the curve"),
+            _c("gr_values", _FLOATS, "Growth rate inhibition (GR) at each concentration; null where unknown"),
             _maybe("gr50", F64, "Concentration that halves the growth rate, from confluence"),
             _maybe("gr_max", F64, "Growth rate inhibition at the highest concentration; below 0 cells are lost"),
             _c("gr_answer", STR, "What the doses say of growth"),

@@ -100,11 +100,30 @@ class Trajectories(_Section):
         ("raw", "sphered"), description="feature spaces whose distances are stored"
     )
     tolerance_hours: Positive = Field(1.0, description="largest gap between a condition's scan and the controls'")
-    scaling: Literal["none", "condition", "cell_line_drug", "cell_line"] = "cell_line_drug"
+    recipe: Literal["default", "paper"] = Field("default", description="a name of phenoassets.preparation.RECIPES")
+    scaling: Literal["none", "condition", "cell_line_drug", "cell_line"] | None = Field(
+        None, description="what is scaled to [0, 1] together, instead of the recipe's"
+    )
+    smoothing_points: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="window of the rolling median, odd, instead of the recipe's"
+    )
+    max_gap_hours: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="longest gap that is filled by a straight line, instead of the recipe's"
+    )
     k: Annotated[int, Field(ge=2, le=9)] = Field(8, description="number of clusters")
     n_bootstrap: Annotated[int, Field(ge=0)] = Field(200, description="resamples of wells behind every band")
     growth: bool = Field(True, description="whether confluence joins the distance in naming effects")
+    window_points: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="how many time points DTW may shift a curve; any by default"
+    )
+    n_init: Count = Field(1, description="starts of the k-means, of which the best is kept")
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _window_is_odd(self) -> Trajectories:
+        if self.smoothing_points is not None and self.smoothing_points % 2 == 0:
+            raise ValueError("smoothing_points must be odd")
+        return self
 
 
 class Phenotypes(_Section):
@@ -212,6 +231,12 @@ class Screen:
     def exports(self) -> Path:
         """The landing folder."""
         return exports_folder(self.home, self.settings)
+
+    @property
+    def curated_file(self) -> Path | None:
+        """``curated_effects.csv``: the home's, else the landing folder's; None where there is none."""
+        own = self.home.curated_file
+        return next((path for path in (own, self.exports / own.name) if path.is_file()), None)
 
     def plate_row(self, plate: str) -> dict[str, Any]:
         """What ``plates.csv`` says of `plate`; every column null where it says nothing."""

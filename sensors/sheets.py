@@ -1,4 +1,4 @@
-"""What starts runs when a sheet was corrected: a plate map, ``plates.csv``, ``compounds.csv``, ``screen.toml``.
+"""What starts runs when a sheet was corrected: a plate map, a CSV of the screen (a curator's too), ``screen.toml``.
 
 A sensor reads, asks the pure planner of ``phenoassets.layers.sheets``, and answers. Only small tables and the screen's
 answers follow; images and embeddings never do.
@@ -39,14 +39,14 @@ def sheet_sensor(plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.Ass
         target=dg.AssetSelection.assets(*plate_keys, *answer_keys),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Makes small tables anew when a plate map, plates.csv, compounds.csv or screen.toml was corrected.",
+        description="Makes small tables anew when a plate map, a CSV of the screen or screen.toml was corrected.",
     )
     def changed_sheets(
         context: dg.SensorEvaluationContext, screen: ScreenResource, tables: TableStoreResource
     ) -> dg.SensorResult | dg.SkipReason:
         try:
             return compare(context, screen.load(), tables.open(), answer_keys)
-        except PhenoassetsError as error:
+        except (PhenoassetsError, OSError) as error:
             return dg.SkipReason(str(error))
 
     return changed_sheets

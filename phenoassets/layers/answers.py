@@ -1,25 +1,22 @@
-"""The screen's answers: sphered profiles, strong treatments, temporal clusters, phenotypes.
+"""The screen's answers at the end of the recording: sphered profiles, strong treatments, phenotypes.
 
-In go the per-plate tables of one model; out come four tables of the screen. A plate whose profiles come of another
-recipe, or that lacks controls, is named; it is never mixed in.
+In go the per-plate tables of one model; out come three tables of the screen. A plate whose profiles come of another
+recipe, or that lacks controls, is named; it is never mixed in. Answers over time are ``courses``'.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from phenoassets.drug_effects import compare_models, summarise_drugs
-from phenoassets.effects import find_clusters
 from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.layers.common import Written, version_of
 from phenoassets.layers.vectors import answers_profiles
 from phenoassets.phenotypes import map_phenotypes
 from phenoassets.profiles import endpoint_profiles
-from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.sphering import Spherizer, sphere_plate
 from phenoassets.tables import TableStore
-from phenoassets.timing import elapsed_hours, treatment_hours
+from phenoassets.timing import treatment_hours
 from phenoassets.treatments import check_controls, score_treatments
 
 
@@ -63,30 +60,6 @@ def rank_treatments(screen: Screen, store: TableStore, name: str) -> Written:
     left_out |= {f"{p} {line}": why for p, line, why in unusable.select("plate", "cell_line", "problem").iter_rows()}
     notes = {"strong": int(frame["strong"].sum()), **{f"left out: {plate}": why for plate, why in left_out.items()}}
     return Written("strong_treatments", frame.height, frame.height, version_of(frame), notes)
-
-
-def cluster(screen: Screen, store: TableStore, name: str) -> Written:
-    """Cluster the course of every condition by DTW, name its effect, and sum up drugs and models."""
-    settings = screen.settings.trajectories
-    distances = store.read("temporal_distances", name)
-    chosen = distances.filter((pl.col("metric") == settings.metric) & (pl.col("features") == settings.features))
-    plates = store.read("plates")
-    plates = plates.filter(pl.col("plate").is_in(chosen["plate"].unique().to_list()))
-    growth = store.read("growth_curves") if settings.growth else None
-    hours = elapsed_hours(plates, store.read("scans"))
-    found = find_clusters(chosen, growth, hours, scaling=settings.scaling, k=settings.k, seed=settings.seed)
-    frame = found.table
-    store.write("temporal_clusters", frame, model=name)
-    centers = found.centers.with_columns(pl.lit(name).alias("model"))
-    store.write("temporal_centers", centers.select(TABLES["temporal_centers"].names), model=name)
-    drugs = summarise_drugs(
-        frame, chosen, growth, hours, store.read("plate_maps"), n_boot=settings.n_bootstrap, seed=settings.seed
-    )
-    store.write("drug_effects", drugs, model=name)
-    store.write("effect_agreement", compare_models(store.read("temporal_clusters")))
-    counts = dict(frame["effect"].value_counts().iter_rows())
-    notes = {"drugs": drugs.height, **{str(effect): n for effect, n in counts.items()}}
-    return Written("temporal_clusters", frame.height, frame.height, version_of(frame), notes)
 
 
 def map_wells(screen: Screen, store: TableStore, name: str) -> Written:

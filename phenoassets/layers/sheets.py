@@ -1,4 +1,4 @@
-"""Which small tables a corrected sheet makes stale: plate maps, ``plates.csv``, ``compounds.csv``, ``screen.toml``.
+"""Which small tables a corrected sheet makes stale: plate maps, the screen's CSV files, ``screen.toml``.
 
 In go digests of what the sheets now say and of what they said before; out come the plates whose small tables must be
 made anew, and whether the screen's answers must. Images and embeddings never follow from a sheet, and no image file is
@@ -142,10 +142,11 @@ def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, 
 
 
 def read_answer_settings(screen: Screen) -> str:
-    """Digest of the settings that the screen's answers alone follow from."""
+    """Digest of what the screen's answers alone follow from: settings, and a curator's effects."""
     settings = screen.settings
+    curated = None if screen.curated_file is None else hashlib.sha256(screen.curated_file.read_bytes()).hexdigest()
     sections = (settings.sphering, settings.treatments, settings.trajectories, settings.phenotypes)
-    return digest_of(*(section.model_dump() for section in sections), settings.primary_model)[:16]
+    return digest_of(*(section.model_dump() for section in sections), settings.primary_model, curated)[:16]
 
 
 def plan_sheets(

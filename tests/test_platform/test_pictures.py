@@ -13,7 +13,7 @@ from builders import plates_frame, scans_frame, typed
 from phenoassets.errors import ProfileError
 from phenoassets.home import Home
 from phenoassets.imaging.store import PlateStore
-from phenoassets.layers import pictures
+from phenoassets.layers import courses, pictures
 from phenoassets.layers.pictures import fetch, plates, safely, vectors
 from phenoassets.plots import curves as curve_plots
 from phenoassets.plots import images as image_plots
@@ -39,9 +39,11 @@ OF_MODEL = (
     "cluster_curves",
     "effect_matrix",
     "effect_frequency",
+    "cluster_scores",
+    "dose_responses",
     "phenotype_map",
 )
-ALL = (*OF_PLATES, *OF_MODEL_AND_PLATE, *OF_MODEL, "image_strip")
+ALL = (*OF_PLATES, *OF_MODEL_AND_PLATE, *OF_MODEL, "image_strip", "strip_of_effect", "model_agreement")
 
 
 def draw(name, store, screen=None):
@@ -52,6 +54,10 @@ def draw(name, store, screen=None):
         return getattr(pictures, name)(screen, store, MODEL, "P1")
     if name in OF_MODEL:
         return getattr(pictures, name)(screen, store, MODEL)
+    if name == "strip_of_effect":
+        return pictures.strip_of_effect(screen, store, MODEL, "cytotoxic")
+    if name == "model_agreement":
+        return pictures.model_agreement(screen, store)
     return pictures.image_strip(screen, store, TOXIC)
 
 
@@ -184,7 +190,7 @@ def write_answers(store, rng):
         key = {"model": MODEL, "condition_id": f"A549|{drug}@{dose:g} µM"}
         score = {"n_plates": 2, "n_wells": 4, "score_sum": 9.0 - i, "score_mean": 4.5 - i / 2, "rank": i + 1}
         ranked.append(key | score | {"strong": i < 4, "p_value": 0.01, "q_value": 0.02})
-        curve = {"metric": "euclidean", "features": "sphered", "scaling": "cell_line_drug", "k": 3, "cluster": i // 3}
+        curve = {"metric": "euclidean", "features": "sphered", "scaling": "cell_line", "k": 3, "cluster": i // 3}
         own = effect if dose > 0.1 else "none"
         curve |= {"cluster_effect": effect, "effect": own, "onset_hours": 6.0 if own != "none" else None}
         clusters.append(key | curve)
@@ -196,6 +202,12 @@ def write_answers(store, rng):
         for i, key in enumerate(keys)
     ]
     store.write("phenotypes", typed("phenotypes", points), model=MODEL)
+    other = typed("temporal_clusters", [row | {"model": "pixel_pca", "effect": "none"} for row in clusters])
+    store.write("temporal_clusters", other, model="pixel_pca")
+    screen = load_screen(store.home)
+    courses.score_clusters(screen, store, MODEL)
+    courses.sum_up_drugs(screen, store, MODEL)
+    courses.compare(screen, store)
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +270,9 @@ TABLES_READ = (
     "sphered_profiles",
     "strong_treatments",
     "temporal_clusters",
+    "cluster_scores",
+    "drug_effects",
+    "effect_agreement",
     "phenotypes",
 )
 
@@ -529,8 +544,9 @@ def test_similar_features_become_neighbours():
 def test_cluster_curves_are_scaled_and_clustered_as_the_table_says(full, monkeypatch):
     seen = spied(monkeypatch, curve_plots, "clusters")
     draw("cluster_curves", full)
-    (curves,), options = seen[0]
-    assert options["y_label"] == "distance, scaled per cell line drug"
+    (curves, centers), options = seen[0]
+    assert options["y_label"] == "distance, scaled per cell line"
+    assert centers == {}
     assert curves["value"].min() == pytest.approx(0)
     assert curves["value"].max() == pytest.approx(1)
     assert curves["hours"].min() == 0

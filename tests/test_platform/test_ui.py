@@ -98,7 +98,10 @@ def test_a_plates_asset_shows_its_picture(page, server, asset):
     show_picture(page)
 
 
-@pytest.mark.parametrize("table", ["sphered_profiles", "strong_treatments", "temporal_clusters", "phenotypes"])
+@pytest.mark.parametrize(
+    "table",
+    ["sphered_profiles", "strong_treatments", "temporal_clusters", "cluster_scores", "drug_effects", "phenotypes"],
+)
 def test_an_answer_shows_its_picture(page, server, table):
     page.goto(f"http://127.0.0.1:{server[1]}/assets/{table}/convae_pooled?view=events")
     show_picture(page)

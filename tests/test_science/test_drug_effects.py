@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from phenoassets.drug_effects import compare_models, overrule, read_curated, summarise_drugs
+from phenoassets.curation import overrule, read_curated, unknown_conditions
+from phenoassets.drug_effects import compare_models, summarise_drugs
 from phenoassets.effects import cluster_trajectories
 from phenoassets.errors import SettingsError
 from phenoassets.schemas import TABLES
@@ -169,6 +170,13 @@ def test_a_curators_sheet_with_faults_names_all_of_them(tmp_path):
     sheet.write_text("condition,effect\nL|A,none\n")
     with pytest.raises(SettingsError, match=r"unknown column condition; the column condition_id is missing"):
         read_curated(sheet)
-    sheet.write_text("condition_id,effect\nL|Z,none\n")
-    with pytest.raises(SettingsError, match=r"does not have: L\|Z"):
-        overrule(clusters_of({"L|A": "none"}), read_curated(sheet))
+
+
+def test_a_curated_condition_that_the_screen_lacks_is_named_and_holds_nothing_up(tmp_path):
+    sheet = tmp_path / "curated.csv"
+    sheet.write_text("condition_id,effect\nL|Z,none\nL|A,mixed\n")
+    clusters, curated = clusters_of({"L|A": "none"}), read_curated(sheet)
+    assert unknown_conditions(clusters, curated) == ["L|Z"]
+    found, record = overrule(clusters, curated)
+    assert found["effect"].to_list() == ["mixed"]
+    assert record["condition_id"].to_list() == ["L|A"]

@@ -6,12 +6,15 @@ never makes an asset fail: see ``safely``. Reading is bounded: large tables are 
 
 from __future__ import annotations
 
-from phenoassets.layers.pictures.answers import (
+from phenoassets.layers.pictures.answers import phenotype_map, ranked_treatments
+from phenoassets.layers.pictures.courses import (
     cluster_curves,
+    cluster_scores,
+    dose_responses,
     effect_frequency,
     effect_matrix,
-    phenotype_map,
-    ranked_treatments,
+    model_agreement,
+    strip_of_effect,
 )
 from phenoassets.layers.pictures.images import corrected_thumbnails, image_strip, raw_thumbnails
 from phenoassets.layers.pictures.plates import distances, growth, illumination, plate_map, quality_heatmap
@@ -19,14 +22,17 @@ from phenoassets.layers.pictures.vectors import embedding_map, profile_heatmap, 
 
 __all__ = [
     "cluster_curves",
+    "cluster_scores",
     "corrected_thumbnails",
     "distances",
+    "dose_responses",
     "effect_frequency",
     "effect_matrix",
     "embedding_map",
     "growth",
     "illumination",
     "image_strip",
+    "model_agreement",
     "phenotype_map",
     "plate_map",
     "profile_heatmap",
@@ -34,4 +40,5 @@ __all__ = [
     "ranked_treatments",
     "raw_thumbnails",
     "sphering",
+    "strip_of_effect",
 ]
