@@ -98,6 +98,20 @@ def sql(query: str, homes: tuple[Path, ...], kind: str) -> None:
 
 
 @main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@_HOME
+@click.option("--table", "tables", multiple=True, help="Only this table; may be repeated.")
+@click.option("--format", "kind", type=click.Choice(["csv", "parquet"]), default="parquet", show_default=True)
+def export(folder: Path, home: Path, tables: tuple[str, ...], kind: Any) -> None:
+    """Write tables into FOLDER for other tools; profiles as the cytomining tools take them."""
+    from phenoassets.exporting import export_tables
+    from phenoassets.layers.setting_up import existing_screen
+
+    for path, rows in export_tables(existing_screen(Home(home)), folder, tables, kind):
+        click.echo(f"{path}: {rows:,} rows")
+
+
+@main.command()
 @_HOME
 @click.option("--rescan", is_flag=True, help="Look at every file again, and find those rewritten in place.")
 def status(home: Path, rescan: bool) -> None:
