@@ -20,7 +20,7 @@ from phenoassets.agreement import agreement
 from phenoassets.answering import ask
 from phenoassets.definitions import build_definitions
 from phenoassets.effect_rules import EffectRules
-from phenoassets.effects import GrowthCourses, center_effect, cluster_trajectories, find_clusters
+from phenoassets.effects import GrowthCourses, center_effect, find_clusters
 from phenoassets.home import Home
 from phenoassets.layers.courses import preparation_of, read_courses
 from phenoassets.layers.setting_up import prepare_home
@@ -118,7 +118,7 @@ def relabelled(home: Home, model: str, *, growth: bool = True, shuffle: int | No
     distances, covered = store.read("temporal_distances", model).filter(curve), store.read("growth_curves")
     if shuffle is not None:
         distances, covered = _shuffled(store, model, settings, shuffle)
-    return cluster_trajectories(
+    return find_clusters(
         distances,
         covered if growth else None,
         elapsed_hours(store.read("plates"), store.read("scans")),
@@ -127,7 +127,7 @@ def relabelled(home: Home, model: str, *, growth: bool = True, shuffle: int | No
         seed=settings.seed,
         n_init=settings.n_init,
         window=settings.window_points,
-    )
+    ).table
 
 
 def by_cluster(home: Home, model: str, *, dtw: bool) -> pl.DataFrame:

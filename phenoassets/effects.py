@@ -43,7 +43,6 @@ Ints = npt.NDArray[np.int64]
 __all__ = [
     "EffectRules",
     "TemporalClusters",
-    "cluster_trajectories",
     "find_clusters",
     "label_effect",
     "onset",
@@ -66,34 +65,6 @@ class TemporalClusters:
     table: pl.DataFrame
     centers: pl.DataFrame
     trajectories: Trajectories
-
-
-def cluster_trajectories(
-    distances: pl.DataFrame,
-    growth: pl.DataFrame | None,
-    scans: pl.DataFrame,
-    *,
-    scaling: str | None = None,
-    k: int = 8,
-    seed: int = 0,
-    recipe: str | Preparation = "default",
-    n_init: int = 1,
-    window: int | None = None,
-    rules: EffectRules | None = None,
-) -> pl.DataFrame:
-    """The table ``temporal_clusters`` of `find_clusters`, which takes the same arguments."""
-    return find_clusters(
-        distances,
-        growth,
-        scans,
-        scaling=scaling,
-        k=k,
-        seed=seed,
-        recipe=recipe,
-        n_init=n_init,
-        window=window,
-        rules=rules,
-    ).table
 
 
 def find_clusters(

@@ -8,7 +8,7 @@ import pytest
 
 from phenoassets.curation import overrule, read_curated, unknown_conditions
 from phenoassets.drug_effects import compare_models, summarise_drugs
-from phenoassets.effects import cluster_trajectories
+from phenoassets.effects import find_clusters
 from phenoassets.errors import SettingsError
 from phenoassets.schemas import TABLES
 
@@ -49,7 +49,7 @@ ACTIVE = {dose: 6 / (1 + (0.05 / dose) ** 1.5) for dose in SERIES}
 
 def test_a_drug_has_its_doses_in_order_and_a_potency():
     distances, growth, scans, conditions = screen_of({"A": ACTIVE, "B": dict.fromkeys(SERIES, 0)})
-    clusters = cluster_trajectories(distances, None, scans, k=2)
+    clusters = find_clusters(distances, None, scans, k=2).table
     found = TABLES["drug_effects"].validate(summarise_drugs(clusters, distances, growth, scans, conditions, n_boot=50))
     a, b = found.rows(named=True)
     assert a["concentrations"] == list(SERIES)
@@ -71,7 +71,7 @@ def test_growth_gives_gr_values():
         return 1 + (-0.1 - 1) / (1 + (0.05 / dose) ** 1.5)
 
     distances, growth, scans, conditions = screen_of({"A": ACTIVE}, inhibition)
-    clusters = cluster_trajectories(distances, None, scans, k=2)
+    clusters = find_clusters(distances, None, scans, k=2).table
     found = summarise_drugs(clusters, distances, growth, scans, conditions, n_boot=0).row(0, named=True)
     expected = 0.05 / (1.1 / 0.5 - 1) ** (1 / 1.5)
     assert found["gr50"] == pytest.approx(expected, rel=0.15)
@@ -83,7 +83,7 @@ def test_growth_gives_gr_values():
 
 def test_a_switch_of_effect_is_listed():
     distances, growth, scans, conditions = screen_of({"A": ACTIVE})
-    clusters = cluster_trajectories(distances, None, scans, k=2).with_columns(
+    clusters = find_clusters(distances, None, scans, k=2).table.with_columns(
         pl.when(pl.col("condition_id") == "L|A@0.1 µM")
         .then(pl.lit("cytostatic"))
         .otherwise(pl.col("effect"))
@@ -98,7 +98,7 @@ def test_units_are_kept_apart_and_a_missing_concentration_comes_last():
     conditions = conditions.with_columns(
         pl.Series("concentration", [None, 1.0, 2.0]), pl.Series("concentration_unit", [None, None, "%"])
     )
-    clusters = cluster_trajectories(distances, growth, scans, k=2)
+    clusters = find_clusters(distances, growth, scans, k=2).table
     found = TABLES["drug_effects"].validate(summarise_drugs(clusters, distances, growth, scans, conditions, n_boot=0))
     assert found["concentration_unit"].to_list() == ["", "%"]
     assert found["concentrations"].to_list() == [[1.0, None], [2.0]]
@@ -108,7 +108,7 @@ def test_units_are_kept_apart_and_a_missing_concentration_comes_last():
 def test_a_drug_that_was_never_timed_has_no_answer_but_a_row():
     distances, growth, scans, conditions = screen_of({"A": ACTIVE})
     unknown = scans.with_columns(pl.lit(None, pl.Float64).alias("elapsed_hours"))
-    clusters = cluster_trajectories(distances, growth, unknown)
+    clusters = find_clusters(distances, growth, unknown).table
     found = TABLES["drug_effects"].validate(summarise_drugs(clusters, distances, growth, unknown, conditions, n_boot=0))
     assert found["effects"][0].to_list() == [None] * 5
     assert found["end_midpoint"][0] is None

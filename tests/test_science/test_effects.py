@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from phenoassets.choosing_k import choose_k
 from phenoassets.effects import (
     EffectRules,
-    cluster_trajectories,
     find_clusters,
     label_effect,
     onset,
@@ -264,17 +263,17 @@ def test_centres_have_one_value_an_hour_and_say_how_many_they_stand_for():
 def test_growth_tells_apart_what_distance_alone_cannot():
     conditions = {"L|A@1 µM": "mixed", "L|B@1 µM": "cytotoxic"}
     distances, growth, scans = screen_of(conditions)
-    alone = cluster_trajectories(distances, None, scans)
-    both = cluster_trajectories(distances, growth, scans)
+    alone = find_clusters(distances, None, scans).table
+    both = find_clusters(distances, growth, scans).table
     assert alone["effect"].to_list() == ["cytotoxic", "cytotoxic"]
     assert both["effect"].to_list() == ["mixed", "cytotoxic"]
 
 
 def test_the_answer_does_not_depend_on_the_order_of_rows():
     distances, growth, scans = screen_of(TRUTH)
-    a = cluster_trajectories(distances, growth, scans, k=4, seed=2)
+    a = find_clusters(distances, growth, scans, k=4, seed=2).table
     shuffled = (frame.sample(fraction=1, shuffle=True, seed=1) for frame in (distances, growth, scans))
-    assert a.equals(cluster_trajectories(*shuffled, k=4, seed=2))
+    assert a.equals(find_clusters(*shuffled, k=4, seed=2).table)
 
 
 def test_the_paper_recipe_can_be_asked_for():
@@ -287,7 +286,7 @@ def test_the_paper_recipe_can_be_asked_for():
 def test_no_treatment_time_gives_no_cluster_and_no_effect():
     distances, growth, scans = screen_of(TRUTH)
     unknown = scans.with_columns(pl.lit(None, dtype=pl.Float64).alias("elapsed_hours"))
-    found = TABLES["temporal_clusters"].validate(cluster_trajectories(distances, growth, unknown))
+    found = TABLES["temporal_clusters"].validate(find_clusters(distances, growth, unknown).table)
     assert found.height == len(TRUTH)
     assert found["cluster"].unique().to_list() == [-1]
     for column in ("effect", "cluster_effect", "onset_hours", "end_level", "silhouette"):
@@ -296,7 +295,7 @@ def test_no_treatment_time_gives_no_cluster_and_no_effect():
 
 def test_no_null_band_gives_clusters_without_effects():
     distances, growth, scans = screen_of(TRUTH, null=None)
-    found = TABLES["temporal_clusters"].validate(cluster_trajectories(distances, growth, scans, k=3))
+    found = TABLES["temporal_clusters"].validate(find_clusters(distances, growth, scans, k=3).table)
     assert found["effect"].null_count() == len(TRUTH)
     assert set(found["cluster"]) == {0, 1, 2}
     assert found["end_level"].null_count() == 0
@@ -304,21 +303,21 @@ def test_no_null_band_gives_clusters_without_effects():
 
 def test_one_time_point_gives_no_effect():
     distances, growth, scans = screen_of({"L|A@1 µM": "cytotoxic"}, hours=np.array([8.0]))
-    found = TABLES["temporal_clusters"].validate(cluster_trajectories(distances, growth, scans))
+    found = TABLES["temporal_clusters"].validate(find_clusters(distances, growth, scans).table)
     assert found.select("cluster", "effect", "k").row(0) == (-1, None, 0)
     assert found["end_level"][0] > 0
 
 
 def test_one_condition_alone_is_one_cluster():
     distances, growth, scans = screen_of({"L|A@1 µM": "cytotoxic"})
-    found = TABLES["temporal_clusters"].validate(cluster_trajectories(distances, growth, scans))
+    found = TABLES["temporal_clusters"].validate(find_clusters(distances, growth, scans).table)
     assert found.select("cluster", "effect", "k", "silhouette").row(0) == (0, "cytotoxic", 1, None)
 
 
 def test_more_clusters_than_curves_are_cut_to_the_curves():
     conditions = {"L|A@1 µM": "cytotoxic", "L|B@1 µM": "none", "L|C@1 µM": "cytostatic"}
     distances, growth, scans = screen_of(conditions)
-    found = cluster_trajectories(distances, growth, scans, k=8, scaling="none")
+    found = find_clusters(distances, growth, scans, k=8, scaling="none").table
     assert found["k"].unique().to_list() == [3]
     assert sorted(found["cluster"]) == [0, 1, 2]
 
@@ -326,7 +325,7 @@ def test_more_clusters_than_curves_are_cut_to_the_curves():
 def test_curves_that_are_all_alike_are_no_fault():
     distances, growth, scans = screen_of({f"L|{name}@1 µM": "cytotoxic" for name in "ABCD"})
     flat = distances.with_columns(pl.lit(0.5).alias("distance"))
-    found = TABLES["temporal_clusters"].validate(cluster_trajectories(flat, growth, scans, k=3))
+    found = TABLES["temporal_clusters"].validate(find_clusters(flat, growth, scans, k=3).table)
     assert found["effect"].to_list() == ["none"] * 4
     assert found["cluster"].is_between(0, 2).all()
 
@@ -334,15 +333,15 @@ def test_curves_that_are_all_alike_are_no_fault():
 def test_a_drug_on_one_plate_only_is_judged_by_that_plate():
     first, growth_1, scans_1 = screen_of(TRUTH | {"L|alone@1 µM": "cytostatic"}, plates=("P1",))
     second, growth_2, scans_2 = screen_of(TRUTH, plates=("P2",), seed=1)
-    found = cluster_trajectories(
+    found = find_clusters(
         pl.concat([first, second]), pl.concat([growth_1, growth_2]), pl.concat([scans_1, scans_2]), k=4
-    )
+    ).table
     assert found.filter(condition_id="L|alone@1 µM")["effect"][0] == "cytostatic"
 
 
 def test_no_distances_give_an_empty_table():
     distances, growth, scans = screen_of({"L|A@1 µM": "none"})
-    found = cluster_trajectories(distances.clear(), growth, scans)
+    found = find_clusters(distances.clear(), growth, scans).table
     assert TABLES["temporal_clusters"].validate(found).is_empty()
 
 
@@ -350,12 +349,12 @@ def test_what_cannot_be_meant_is_refused():
     distances, growth, scans = screen_of({"L|A@1 µM": "none"})
     other = distances.with_columns(pl.lit("cosine").alias("metric"))
     with pytest.raises(ProfileError, match="one metric"):
-        cluster_trajectories(pl.concat([distances, other]), growth, scans)
+        find_clusters(pl.concat([distances, other]), growth, scans).table
     with pytest.raises(ProfileError, match="unknown scaling"):
-        cluster_trajectories(distances, growth, scans, scaling="plate")
+        find_clusters(distances, growth, scans, scaling="plate").table
     with pytest.raises(ProfileError, match="unknown recipe"):
-        cluster_trajectories(distances, growth, scans, recipe="papers")
-    assert cluster_trajectories(distances, growth, scans, recipe=Preparation(smoothing_points=3)).height == 1
+        find_clusters(distances, growth, scans, recipe="papers").table
+    assert find_clusters(distances, growth, scans, recipe=Preparation(smoothing_points=3)).table.height == 1
 
 
 def test_the_smallest_k_that_shows_every_effect_is_found():
@@ -391,7 +390,7 @@ def test_doses_are_held_against_the_strongest_of_their_own_drug_and_line():
     distances = distances.with_columns(
         pl.when(weak).then(0.85 + 0.25 * (pl.col("distance") - 0.85)).otherwise("distance").alias("distance")
     )
-    found = cluster_trajectories(distances, None, scans)
+    found = find_clusters(distances, None, scans).table
     assert dict(found.select("condition_id", "effect").iter_rows()) == {
         "K|A@1 µM": "cytotoxic",
         "L|A@1 µM": "none",
