@@ -349,11 +349,11 @@ def test_what_cannot_be_meant_is_refused():
     distances, growth, scans = screen_of({"L|A@1 µM": "none"})
     other = distances.with_columns(pl.lit("cosine").alias("metric"))
     with pytest.raises(ProfileError, match="one metric"):
-        find_clusters(pl.concat([distances, other]), growth, scans).table
+        find_clusters(pl.concat([distances, other]), growth, scans)
     with pytest.raises(ProfileError, match="unknown scaling"):
-        find_clusters(distances, growth, scans, scaling="plate").table
+        find_clusters(distances, growth, scans, scaling="plate")
     with pytest.raises(ProfileError, match="unknown recipe"):
-        find_clusters(distances, growth, scans, recipe="papers").table
+        find_clusters(distances, growth, scans, recipe="papers")
     assert find_clusters(distances, growth, scans, recipe=Preparation(smoothing_points=3)).table.height == 1
 
 
