@@ -19,7 +19,7 @@ from phenoassets.dose_response import (
     fit_growth_inhibition,
     growth_rate_inhibition,
 )
-from phenoassets.effect_rules import EffectRules, onset_interval
+from phenoassets.effect_rules import EffectRules, onset_by_dose_variation, onset_interval
 from phenoassets.effects import GrowthCourses
 from phenoassets.preparation import Floats, combine_plates
 from phenoassets.schemas import TABLES
@@ -88,7 +88,9 @@ def summarise_drugs(
         active = [i for i, e in enumerate(effects) if e not in (None, "none")]
         row["lowest_active"] = tested[active[0]] if active else None
         row |= _onset_of(doses.row(active[-1], named=True), curves, rules) if active else {}
-        ends, areas = _levels([curves.get(c) for c in ids], rules)
+        own = [curves.get(c) for c in ids]
+        row["onset_by_dose_variation_hours"] = _dose_variation(own)
+        ends, areas = _levels(own, rules)
         for name, (levels, spreads) in (("end", ends), ("area", areas)):
             row |= {f"{name}_levels": _listed(levels), f"{name}_spreads": _listed(spreads)}
             row |= _fitted(name, fit_dose_response(_known(tested), levels, spreads, n_boot=n_boot, seed=seed))
@@ -139,6 +141,18 @@ def _onset_of(dose: dict[str, object], curves: dict[str, pl.DataFrame], rules: E
     hours, low, high, null = (_column(curve, n) for n in ("elapsed_hours", "low", "high", "null_high"))
     early, late = onset_interval(hours, low, high, null, rules)
     return {"onset_hours": dose["onset_hours"], "onset_low_hours": early, "onset_high_hours": late}
+
+
+def _dose_variation(curves: list[pl.DataFrame | None]) -> float | None:
+    """Hour at which the doses part for good, on the hours that all of them have."""
+    known = [c.select("elapsed_hours", pl.col("distance").alias(str(i))) for i, c in enumerate(curves) if c is not None]
+    if len(known) < 2:
+        return None
+    shared = known[0]
+    for curve in known[1:]:
+        shared = shared.join(curve, on="elapsed_hours")
+    shared = shared.drop_nulls().sort("elapsed_hours")
+    return onset_by_dose_variation(shared["elapsed_hours"].to_numpy(), shared.drop("elapsed_hours").to_numpy().T)
 
 
 def _levels(

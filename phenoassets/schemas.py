@@ -482,6 +482,7 @@ _ALL: Final = (
             _maybe("onset_hours", F64, "Onset at the highest concentration with an effect", "h"),
             _maybe("onset_low_hours", F64, "Earliest onset that the band over wells allows", "h"),
             _maybe("onset_high_hours", F64, "Latest onset that the band over wells allows", "h"),
+            _maybe("onset_by_dose_variation_hours", F64, "From when doses differ more than before treatment", "h"),
             _c("end_levels", _FLOATS, "End level at each concentration; null where unknown"),
             _c("end_spreads", _FLOATS, "Its standard deviation over bootstrapped wells"),
             _maybe("end_midpoint", F64, "Concentration of half the end level"),

@@ -64,6 +64,8 @@ def test_a_drug_has_its_doses_in_order_and_a_potency():
     assert b["end_midpoint"] is None
     assert b["end_answer"] == "no change with dose beyond the noise"
     assert b["onset_hours"] is None
+    assert a["onset_by_dose_variation_hours"] == pytest.approx(a["onset_hours"], abs=2)  # one scan
+    assert b["onset_by_dose_variation_hours"] is None or b["onset_by_dose_variation_hours"] > 50  # noise
 
 
 def test_growth_gives_gr_values():
