@@ -108,9 +108,11 @@ def _check(store: TableStore, table: str, model: str | None, plate: str | None) 
     rows = 0
     small = [column.name for column in spec.columns if not isinstance(column.dtype, Vector)]
     for part in store.parts(table, model, plate):
-        frame = pl.read_parquet(part, columns=small, hive_partitioning=False)
+        frame = pl.read_parquet(part, glob=False, columns=small, hive_partitioning=False)
         rows += frame.height
-        problems += [f"{part.name}: {p}" for p in spec.problems(frame, pl.read_parquet_schema(part))]
+        with part.open("rb") as file:  # a path would be taken for a pattern
+            schema = pl.read_parquet_schema(file)
+        problems += [f"{part.name}: {p}" for p in spec.problems(frame, schema)]
     return dg.AssetCheckResult(
         passed=not problems,
         check_name=CHECK,

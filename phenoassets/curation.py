@@ -24,7 +24,7 @@ def read_curated(path: Path) -> pl.DataFrame:
         If it is no such table; every problem is listed.
     """
     try:
-        raw = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
+        raw = pl.read_csv(path, glob=False, infer_schema=False, encoding="utf8-lossy")
     except pl.exceptions.PolarsError as error:
         raise SettingsError(f"{path} cannot be read as CSV: {error}") from error
     raw = raw.rename({name: name.strip().lstrip("\ufeff").lower() for name in raw.columns})

@@ -68,7 +68,7 @@ class GrowingTable:
             return set()
         found: set[str] = set()
         for part in sorted(self.folder.glob("*.parquet")):
-            found.update(pl.read_parquet(part, columns=["image_id"], hive_partitioning=False)["image_id"])
+            found.update(pl.read_parquet(part, glob=False, columns=["image_id"], hive_partitioning=False)["image_id"])
         return found
 
     def append(self, frame: pl.DataFrame) -> None:

@@ -304,7 +304,7 @@ def load_screen(home: Home | Path) -> Screen:
 
 def _read_sheet(path: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.DataFrame:
     try:
-        raw = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
+        raw = pl.read_csv(path, glob=False, infer_schema=False, encoding="utf8-lossy")
     except pl.exceptions.PolarsError as error:
         raise SettingsError(f"{path} cannot be read as CSV: {error}") from error
     raw = raw.rename({name: name.strip().lstrip("\ufeff") for name in raw.columns})

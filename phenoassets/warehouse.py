@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 
 from phenoassets.home import Home
 from phenoassets.schemas import TABLES, Table, Vector
@@ -111,8 +112,12 @@ def create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema: 
 
 
 def _stored(store: TableStore, home: Home, table: Table) -> str:
-    if not store.parts(table.name):
-        columns = ", ".join(f'CAST(NULL AS {_sql_type(c.name, table)}) AS "{c.name}"' for c in table.columns)
+    parts = store.parts(table.name)
+    # Files of an earlier version may lack a column; the first and last tell, since later ones only add to a table.
+    have = {name for part in {*parts[:1], *parts[-1:]} for name in pq.read_schema(part).names}
+    null = {c.name: f'CAST(NULL AS {_sql_type(c.name, table)}) AS "{c.name}"' for c in table.columns}
+    columns = ", ".join(f'"{name}"' if name in have else null[name] for name in table.names)
+    if not parts:
         return f"SELECT {columns} WHERE false"
     levels = [
         table.name,
@@ -121,7 +126,6 @@ def _stored(store: TableStore, home: Home, table: Table) -> str:
         "*.parquet",
     ]
     glob = re.sub(r"([*?\[])", r"[\1]", home.root.as_posix()) + "/" + "/".join(levels)
-    columns = ", ".join(f'"{name}"' for name in table.names)
     return f"SELECT {columns} FROM read_parquet({_text(glob)}, union_by_name = true, hive_partitioning = false)"
 
 

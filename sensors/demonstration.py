@@ -57,7 +57,7 @@ def run_demo(
 
 
 def _tell_findings(home: Home, truth_file: Path, tell: Callable[[str], None]) -> None:
-    truth = pl.read_parquet(truth_file)
+    truth = pl.read_parquet(truth_file, glob=False)
     effects = ask([home], "SELECT condition_id, effect FROM effects")
     found = agreement(effects, truth)
     with pl.Config(

@@ -8,6 +8,7 @@ that listing. What could not be read is named and never taken for empty.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import time
@@ -129,8 +130,9 @@ class Ledger:
     def _read(self, plate: str, kind: str) -> tuple[dict[str, _Measure], dict[str, str]]:
         path = self._path(plate, kind)
         try:
-            notes = pl.read_parquet_metadata(path)
-            frame = pl.read_parquet(path)
+            raw = io.BytesIO(path.read_bytes())  # a path would be taken for a pattern
+            notes = pl.read_parquet_metadata(raw)
+            frame = pl.read_parquet(raw)
             sizes = zip(frame["bytes"].to_list(), frame["changed_ns"].to_list(), strict=True)
             return dict(zip(frame["path"].to_list(), sizes, strict=True)), notes
         except (OSError, pl.exceptions.PolarsError):

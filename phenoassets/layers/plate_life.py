@@ -105,7 +105,7 @@ def _write_note(note: Path, name: str) -> None:
 
 
 def _rewrite(store: TableStore, table: Table, part: Path, plate: str, name: str) -> None:
-    frame = pl.read_parquet(part, hive_partitioning=False).with_columns(pl.lit(name).alias("plate"))
+    frame = pl.read_parquet(part, glob=False, hive_partitioning=False).with_columns(pl.lit(name).alias("plate"))
     if {"image_id", "well", "field", "channel", "scan"} <= set(frame.columns):
         frame = frame.with_columns(image_ids(frame))
     folder = "plate=" if table.name == "illumination" else ""  # its path lies in the home, the others' in the exports

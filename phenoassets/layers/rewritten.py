@@ -75,7 +75,8 @@ def _changed(screen: Screen, store: TableStore, plate: str, suspects: set[str]) 
     """Rows for those of `suspects`, and of the files named before, whose bytes are not the catalogued ones."""
     before = store.folder("rejected_files", plate=plate) / f"{_STEP}.parquet"
     if before.is_file():
-        suspects = suspects | set(pl.read_parquet(before, columns=["path"], hive_partitioning=False)["path"])
+        named = pl.read_parquet(before, glob=False, columns=["path"], hive_partitioning=False)
+        suspects = suspects | set(named["path"])
     if not suspects:
         return []
     known = store.read("raw_images", plate=plate, columns=["image_id", "path", "bytes", "sha256"])

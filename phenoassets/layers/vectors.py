@@ -158,7 +158,7 @@ def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -
             f"plate {plate}: the profiles by {name} are stale (recipe {found[:12]}, now {current[:12]}); "
             f"materialize the plate anew: phenoassets run --plate {plate}"
         )
-    frame = pl.read_parquet(path, hive_partitioning=False)
+    frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
     return frame.filter(pl.col("channel") == answer_channel(screen.settings.channels))
 
 

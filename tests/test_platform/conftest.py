@@ -44,6 +44,6 @@ def virtual_exports(tmp_path_factory):
 @pytest.fixture(scope="session")
 def made_home(tmp_path_factory, virtual_exports):
     """Home in which everything of `virtual_exports` is materialized."""
-    home = settings(tmp_path_factory.mktemp("made") / "home", virtual_exports)
+    home = settings(tmp_path_factory.mktemp("made") / "home [1] of Ann's", virtual_exports)
     phenoassets("run", "--home", home.root)
     return home

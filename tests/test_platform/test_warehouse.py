@@ -109,3 +109,16 @@ def test_a_query_that_cannot_be_answered_is_one_line(home, query):
 def test_a_home_that_is_not_there_is_named(tmp_path):
     with pytest.raises(QueryError, match=r"no home at .*nowhere"):
         ask([Home(tmp_path / "nowhere")], "SELECT 1")
+
+
+def test_a_table_of_an_earlier_version_can_be_asked_with_nulls_for_what_it_lacks(tmp_path):
+    home = Home(tmp_path)
+    TableStore(home).write("scans", scans_frame("P1"), plate="P1")
+    [part] = TableStore(home).parts("scans")
+    pl.read_parquet(part).drop("complete", "n_expected").write_parquet(part)
+    rows = connect(load_screen(home)).sql("SELECT scan, n_present, n_expected, complete FROM scans ORDER BY scan").pl()
+    assert rows["n_present"].to_list() == [1, 1, 1]
+    assert rows["complete"].null_count() == rows["n_expected"].null_count() == 3
+    TableStore(home).write("scans", scans_frame("P2"), plate="P2")
+    rows = connect(load_screen(home)).sql("SELECT plate, complete FROM scans ORDER BY plate").pl()
+    assert rows["complete"].to_list() == [None] * 3 + [True] * 3
