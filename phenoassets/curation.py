@@ -11,6 +11,7 @@ import polars as pl
 
 from phenoassets.errors import SettingsError
 from phenoassets.schemas import EFFECTS, TABLES
+from phenoassets.text_sheets import read_text_sheet
 
 _CURATED = ("condition_id", "effect", "curator", "reason")
 
@@ -23,18 +24,11 @@ def read_curated(path: Path) -> pl.DataFrame:
     SettingsError
         If it is no such table; every problem is listed.
     """
-    try:
-        raw = pl.read_csv(path, glob=False, infer_schema=False, encoding="utf8-lossy")
-    except pl.exceptions.PolarsError as error:
-        raise SettingsError(f"{path} cannot be read as CSV: {error}") from error
-    raw = raw.rename({name: name.strip().lstrip("\ufeff").lower() for name in raw.columns})
-    problems = [f"unknown column {name}" for name in raw.columns if name not in _CURATED]
-    problems += [f"the column {name} is missing" for name in ("condition_id", "effect") if name not in raw.columns]
-    if problems:
-        raise SettingsError(f"{path}: {'; '.join(problems)}; known columns are {', '.join(_CURATED)}")
-    frame = raw.with_columns(pl.all().str.strip_chars().replace("", None))
-    frame = frame.with_columns(pl.lit(None, pl.String).alias(n) for n in _CURATED if n not in frame.columns)
-    for row, (condition, effect) in enumerate(frame.select("condition_id", "effect").iter_rows(), start=2):
+    sheet = read_text_sheet(path, _CURATED, ("condition_id", "effect"))
+    given = sheet.frame
+    frame = given.with_columns(pl.lit(None, pl.String).alias(n) for n in _CURATED if n not in given.columns)
+    problems = []
+    for row, (condition, effect) in zip(sheet.numbers, frame.select("condition_id", "effect").iter_rows(), strict=True):
         if condition is None:
             problems.append(f"row {row} names no condition")
         if effect not in EFFECTS:

@@ -18,11 +18,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from phenoassets.errors import SettingsError
 from phenoassets.home import Home, check_model_name, check_plate_name
+from phenoassets.imaging.correction import RECIPES
 from phenoassets.incucyte.conditions import DEFAULT_NEGATIVE, NEVER
+from phenoassets.incucyte.textfile import parse_number
+from phenoassets.text_sheets import TextSheet, read_text_sheet
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class _Section(BaseModel):
@@ -53,6 +57,12 @@ class Correction(_Section):
 
     recipe: str = Field("flat_field", description="a name of phenoassets.imaging.correction.RECIPES")
     calibration_scans: Count = Field(3, description="first settled scans that illumination and limits come from")
+
+    @model_validator(mode="after")
+    def _recipe_is_known(self) -> Correction:
+        if self.recipe not in RECIPES:
+            raise ValueError(f"recipe {self.recipe!r} is not known; choose one of {', '.join(RECIPES)}")
+        return self
 
 
 class Quality(_Section):
@@ -85,7 +95,7 @@ class Treatments(_Section):
     """Which treatments count as strong."""
 
     q_value: Fraction = Field(0.05, description="largest false discovery rate of the strong set")
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Trajectories(_Section):
@@ -117,7 +127,7 @@ class Trajectories(_Section):
         None, description="how many time points DTW may shift a curve; any by default"
     )
     n_init: Count = Field(1, description="starts of the k-means, of which the best is kept")
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _window_is_odd(self) -> Trajectories:
@@ -132,7 +142,7 @@ class Phenotypes(_Section):
     n_neighbors: Annotated[int, Field(ge=2)] = 15
     min_dist: Annotated[float, Field(ge=0, le=1)] = 0.1
     min_cluster_size: Annotated[int, Field(ge=2)] = 5
-    seed: int = 27
+    seed: Seed = 27
 
 
 class Refresh(_Section):
@@ -175,6 +185,8 @@ class ScreenSettings(_Section):
             raise ValueError("models is empty; name at least one")
         if len(set(self.models)) != len(self.models):
             raise ValueError("models names a model twice")
+        if not self.channels:
+            raise ValueError("channels is empty; name at least one, for instance phase")
         if self.primary_model not in self.models:
             raise ValueError(f"primary_model {self.primary_model!r} is not among models {list(self.models)}")
         if self.trajectories.metric not in self.trajectories.metrics:
@@ -256,10 +268,12 @@ def read_settings(path: Path) -> ScreenSettings:
     Raises
     ------
     SettingsError
-        If it is no TOML, or a key is unknown or out of range; every problem is listed.
+        If it cannot be read, is no TOML, or a key is unknown or out of range; every problem is listed.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from error
     try:
@@ -303,33 +317,20 @@ def load_screen(home: Home | Path) -> Screen:
 
 
 def _read_sheet(path: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.DataFrame:
-    try:
-        raw = pl.read_csv(path, glob=False, infer_schema=False, encoding="utf8-lossy")
-    except pl.exceptions.PolarsError as error:
-        raise SettingsError(f"{path} cannot be read as CSV: {error}") from error
-    raw = raw.rename({name: name.strip().lstrip("\ufeff") for name in raw.columns})
-    if "canonical name" in raw.columns:
-        raw = raw.rename({"canonical name": "canonical"})
-    raw = raw.rename({name: name.lower() for name in raw.columns if name.lower() in columns})
-    unknown = [name for name in raw.columns if name not in columns]
-    if unknown:
-        raise SettingsError(f"{path}: unknown columns {', '.join(unknown)}; known are {', '.join(columns)}")
-    if key not in raw.columns:
-        raise SettingsError(f"{path}: the column {key} is missing")
-    raw = raw.with_columns(pl.all().str.strip_chars().replace("", None))
-    if raw[key].null_count():
-        raise SettingsError(f"{path}: row {raw[key].is_null().arg_true()[0] + 2} has no {key}")
-    doubled = raw.filter(pl.col(key).is_duplicated())
-    if doubled.height:
-        raise SettingsError(f"{path}: {key} {doubled[key][0]!r} stands there twice")
-    typed = [_typed(path, raw, name, dtype) for name, dtype in columns.items()]
-    return pl.DataFrame(typed)
+    sheet = read_text_sheet(path, tuple(columns), (key,), {"canonical name": "canonical"})
+    keys = sheet.frame[key]
+    if keys.null_count():
+        raise SettingsError(f"{path}: row {sheet.numbers[int(keys.is_null().arg_true()[0])]} has no {key}")
+    doubled = keys.filter(keys.is_duplicated())
+    if doubled.len():
+        raise SettingsError(f"{path}: {key} {doubled[0]!r} stands there twice")
+    return pl.DataFrame([_typed(path, sheet, name, dtype) for name, dtype in columns.items()])
 
 
-def _typed(path: Path, raw: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.Series:
-    if name not in raw.columns:
-        return pl.Series(name, [None] * raw.height, dtype=dtype)
-    text = raw[name]
+def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType) -> pl.Series:
+    if name not in sheet.frame.columns:
+        return pl.Series(name, [None] * sheet.frame.height, dtype=dtype)
+    text = sheet.frame[name]
     if isinstance(dtype, pl.String):
         return text
     if isinstance(dtype, pl.Datetime):
@@ -338,12 +339,12 @@ def _typed(path: Path, raw: pl.DataFrame, name: str, dtype: pl.DataType) -> pl.S
         value = value.fill_null(minutes)
         remedy = "write local time as 2019-08-30 14:05"
     else:
-        value = text.cast(dtype, strict=False)
-        value = value.set(value.is_nan() | value.is_infinite(), None)
-        remedy = "write a number with a decimal point"
+        value = pl.Series(name, [None if cell is None else parse_number(cell) for cell in text], dtype=dtype)
+        remedy = "write a number without thousands separators"
     bad = (value.is_null() & text.is_not_null()).arg_true()
     if bad.len():
-        raise SettingsError(f"{path}: row {bad[0] + 2}, {name}: {text[int(bad[0])]!r}; {remedy}")
+        row = int(bad[0])
+        raise SettingsError(f"{path}: row {sheet.numbers[row]}, {name}: {text[row]!r}; {remedy}")
     if name in ("dilution", "um_per_pixel") and (value.fill_null(1.0) <= 0).any():
         raise SettingsError(f"{path}: {name} must be above 0")
     return value
