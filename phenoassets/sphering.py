@@ -254,6 +254,7 @@ def sphere_plate(
     method: Method = "zca",
     scale: Scale | None = "std",
     relative: bool = False,
+    left_out: dict[str, str] | None = None,
 ) -> pl.DataFrame:
     """Sphere the profiles of a plate against its own controls, each channel and window for itself.
 
@@ -267,9 +268,13 @@ def sphere_plate(
         `profiles.endpoint_profiles` makes them.
     controls
         ``plate_maps`` of the plate (plate, well, role, cell_line): wells are then sphered against the negative controls
-        of their own cell line, and wells that the map does not list are left out. Or names of control wells.
+        of their own cell line; empty wells and those that the map does not list are left out. Or names of control
+        wells.
     regularization, method, scale, relative
         As of `Spherizer`.
+    left_out
+        Takes the plates, cell lines, channels and windows that cannot be sphered, with the reason; without it, one of
+        them is an error.
 
     Returns
     -------
@@ -279,16 +284,23 @@ def sphere_plate(
     Raises
     ------
     ProfileError
-        If a plate, cell line, channel and window has no control, or one alone where scaling needs two; with the plate.
+        If a plate, cell line, channel and window has no control, or one alone where scaling needs two, and `left_out`
+        is not given; with the plate.
     """
     spherizer = Spherizer(regularization, method=method, scale=scale, relative=relative)
     made = []
     for (plate,), members in profiles.group_by(["plate"], maintain_order=True):
         own = _controls_of(controls, str(plate)) if isinstance(controls, pl.DataFrame) else controls
-        for place, part, is_control in _references(members, own):
+        for place, part, is_control in _references(members, own, left_out):
             values = vectors(part, "profile")
-            with _naming(place):
-                sphered = spherizer.fit(values[is_control]).transform(values)
+            try:
+                with _naming(place):
+                    sphered = spherizer.fit(values[is_control]).transform(values)
+            except ProfileError as error:
+                if left_out is None:
+                    raise
+                left_out[place] = str(error)
+                continue
             made.append(part.with_columns(pl.Series("profile", sphered)))
     return _sphered(profiles, made)
 
@@ -375,11 +387,17 @@ def _controls_of(controls: pl.DataFrame | Mapping[str, Collection[str]], plate: 
     return controls.get(plate, ())
 
 
-def _references(members: pl.DataFrame, controls: Controls) -> Iterator[tuple[str, pl.DataFrame, npt.NDArray[np.bool_]]]:
-    """Split the profiles of one plate into those that share their controls: (place, rows, which are controls)."""
+def _references(
+    members: pl.DataFrame, controls: Controls, left_out: dict[str, str] | None = None
+) -> Iterator[tuple[str, pl.DataFrame, npt.NDArray[np.bool_]]]:
+    """Split the profiles of one plate into those that share their controls: (place, rows, which are controls).
+
+    Empty wells go. Those without a control are an error, or go into `left_out` where that is given.
+    """
     plate = members["plate"][0]
     if isinstance(controls, pl.DataFrame):
-        layout = controls.select("well", "cell_line", (pl.col("role") == NEGATIVE_CONTROL).alias("_control"))
+        imaged = controls.filter(pl.col("role") != "empty")
+        layout = imaged.select("well", "cell_line", (pl.col("role") == NEGATIVE_CONTROL).alias("_control"))
         mapped = members.join(layout, on="well", maintain_order="left")  # inner: unlisted wells go
     else:
         is_control = pl.col("well").is_in(list(controls))
@@ -389,10 +407,14 @@ def _references(members: pl.DataFrame, controls: Controls) -> Iterator[tuple[str
         place = f"plate {plate}" + (f", cell line {line}" if line is not None else "")
         place += f", channel {channel}" + (f", scan {window}" if window != "endpoint" else "")
         if not part["_control"].any():
-            raise ProfileError(
-                f"{place}: no negative control well with a profile, so nothing to sphere against; "
+            why = (
+                "no negative control well with a profile, so nothing to sphere against; "
                 "name controls in the plate map or under [controls] in screen.toml"
             )
+            if left_out is None:
+                raise ProfileError(f"{place}: {why}")
+            left_out[place] = f"{place}: {why}"
+            continue
         yield place, part.select(members.columns), part["_control"].to_numpy()
 
 

@@ -25,11 +25,9 @@ def sphere(screen: Screen, store: TableStore, name: str) -> Written:
     settings = screen.settings.sphering
     made: list[pl.DataFrame] = []
     left_out: dict[str, str] = {}
-    for plate, (frame, plate_map) in _endpoints(screen, store, name, left_out).items():
-        try:
-            made.append(sphere_plate(frame, plate_map, regularization=settings.regularization))
-        except ProfileError as error:
-            left_out[plate] = str(error)
+    for frame, plate_map in _endpoints(screen, store, name, left_out).values():
+        own = sphere_plate(frame, plate_map, regularization=settings.regularization, left_out=left_out)
+        made += [own] if own.height else []
     if not made:
         raise _nothing(name, left_out)
     frame = pl.concat(made)

@@ -419,3 +419,30 @@ def test_sphered_real_profiles_find_their_mechanism_as_often_as_is_known(bbbc021
     single = frame.with_columns(pl.col("profile").cast(pl.Array(pl.Float32, vectors(frame).shape[1])))
     made = sphere_plates(single, controls, regularization=regularization)
     assert nearest_mechanisms(made, layout, "cosine") == known
+
+
+def test_an_empty_well_of_another_line_or_a_line_without_controls_loses_no_other_wells():
+    layout = plate_map(lines=("HT29", "SW620")).with_columns(
+        pl.when(pl.col("cell_line") == "SW620", pl.col("role") == "negative_control")
+        .then(pl.lit("treatment"))
+        .otherwise("role")
+        .alias("role")
+    )
+    left_out = {}
+    made = sphere_plate(plate(), layout, left_out=left_out)
+    assert made["well"].to_list() == layout.filter(pl.col("cell_line") == "HT29")["well"].to_list()
+    assert [place for place in left_out if "SW620" in place] == list(left_out)
+    assert "no negative control well" in next(iter(left_out.values()))
+    with pytest.raises(ProfileError, match="SW620"):
+        sphere_plate(plate(), layout)
+    empty = plate_map().with_columns(
+        pl.when(pl.col("well") == "A12").then(pl.lit("empty")).otherwise("role").alias("role"),
+        pl.when(pl.col("well") == "A12").then(pl.lit("unspecified")).otherwise("cell_line").alias("cell_line"),
+    )
+    assert sphere_plate(plate(), empty).height == 11
+
+
+def test_a_line_with_one_control_is_left_out_and_named():
+    left_out = {}
+    assert sphere_plate(plate(), plate_map(controls=1), left_out=left_out).is_empty()
+    assert "one control well has no spread" in left_out["plate P1, cell line HT29, channel phase"]
