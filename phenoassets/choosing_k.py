@@ -13,7 +13,7 @@ import polars as pl
 from phenoassets.cluster_scores import score_ks
 from phenoassets.effect_rules import EffectRules
 from phenoassets.effects import GrowthCourses, center_effect, condition_effects
-from phenoassets.preparation import Preparation, combine_plates, prepare_trajectories
+from phenoassets.preparation import Preparation, combine_plates, named_recipe, prepare_trajectories
 
 
 def choose_k(
@@ -46,9 +46,10 @@ def choose_k(
         smallest k that covers; None where none does.
     """
     rules = rules or EffectRules()
-    curves = combine_plates(distances, scans)
+    recipe = named_recipe(recipe)
+    curves = combine_plates(distances, scans, max_gap_hours=recipe.max_gap_hours)
     trajectories = prepare_trajectories(curves, recipe)
-    courses = GrowthCourses(growth, scans)
+    courses = GrowthCourses(growth, scans, max_gap_hours=recipe.max_gap_hours)
     if expected is None:
         expected = {e for e in condition_effects(curves, courses, rules) if e is not None}
     scores, found = score_ks(
@@ -60,7 +61,8 @@ def choose_k(
     }
     scores = scores.with_columns(
         pl.Series("effects", [sorted(e for e in shown[k] if e) for k in scores["k"]], dtype=pl.List(pl.String)),
-        pl.Series("covers", [set(expected) <= shown[k] for k in scores["k"]], dtype=pl.Boolean),
+        # Where no effect is known, none can be covered.
+        pl.Series("covers", [bool(expected) and set(expected) <= shown[k] for k in scores["k"]], dtype=pl.Boolean),
     )
     covering = scores.filter("covers")["k"]
     return scores, int(covering.sort()[0]) if covering.len() else None

@@ -36,6 +36,7 @@ def summarise_drugs(
     *,
     n_boot: int = 200,
     seed: int = 0,
+    max_gap_hours: float = 6.0,
     rules: EffectRules | None = None,
 ) -> pl.DataFrame:
     """One row a drug and cell line.
@@ -56,6 +57,8 @@ def summarise_drugs(
         plate, scan, elapsed_hours.
     conditions
         condition_id, cell_line, compound, concentration, concentration_unit; ``plate_maps`` will do.
+    max_gap_hours
+        As of `phenoassets.preparation.Preparation`.
 
     Returns
     -------
@@ -72,8 +75,11 @@ def summarise_drugs(
         .with_columns(pl.col("concentration_unit").fill_null(""))
         .sort("concentration", "condition_id", nulls_last=True)
     )
-    curves = {str(c): curve for (c,), curve in combine_plates(distances, scans).group_by(["condition_id"])}
-    courses = GrowthCourses(growth, scans)
+    curves = {
+        str(c): curve
+        for (c,), curve in combine_plates(distances, scans, max_gap_hours=max_gap_hours).group_by(["condition_id"])
+    }
+    courses = GrowthCourses(growth, scans, max_gap_hours=max_gap_hours)
     rows = []
     keys = ["model", "cell_line", "compound", "concentration_unit"]
     for key, doses in described.group_by(keys, maintain_order=True):
@@ -137,7 +143,8 @@ def _column(curve: pl.DataFrame, name: str) -> Floats:
 
 
 def _onset_of(dose: dict[str, object], curves: dict[str, pl.DataFrame], rules: EffectRules) -> dict[str, object]:
-    curve = curves[str(dose["condition_id"])].sort("elapsed_hours")
+    if (curve := curves.get(str(dose["condition_id"]))) is None:  # a curator's effect, of a condition without a curve
+        return {"onset_hours": dose["onset_hours"]}
     hours, low, high, null = (_column(curve, n) for n in ("elapsed_hours", "low", "high", "null_high"))
     early, late = onset_interval(hours, low, high, null, rules)
     return {"onset_hours": dose["onset_hours"], "onset_low_hours": early, "onset_high_hours": late}
@@ -166,6 +173,8 @@ def _levels(
         if curve is None or not curve.height:
             continue
         shared = curve.filter(pl.col("elapsed_hours") <= last)
+        if shared.is_empty():  # it begins after another dose's recording ended
+            continue
         hours, distance = _column(shared, "elapsed_hours"), _column(shared, "distance")
         spread = (_column(shared, "high") - _column(shared, "low")) / _TWO_SIDED_95
         end = hours >= last - rules.end_hours

@@ -113,7 +113,7 @@ def find_clusters(
         preparation = replace(preparation, scaling=scaling)
     curves = combine_plates(distances, scans, max_gap_hours=preparation.max_gap_hours)
     trajectories = prepare_trajectories(curves, preparation)
-    courses = GrowthCourses(growth, scans)
+    courses = GrowthCourses(growth, scans, max_gap_hours=preparation.max_gap_hours)
     n = len(trajectories.condition_ids)
     labels = np.full(n, -1, np.int64)
     own_silhouettes = np.full(n, np.nan)
@@ -211,7 +211,7 @@ def _levels(hours: Floats, distance: Floats, rules: EffectRules) -> dict[str, ob
 class GrowthCourses:
     """Confluence of conditions and of their controls, read at any hours, averaged over plates."""
 
-    def __init__(self, growth: pl.DataFrame | None, scans: pl.DataFrame) -> None:
+    def __init__(self, growth: pl.DataFrame | None, scans: pl.DataFrame, *, max_gap_hours: float = 6.0) -> None:
         self._courses: dict[str, list[tuple[Floats, Floats, Floats]]] = {}
         if growth is None:
             return
@@ -220,7 +220,7 @@ class GrowthCourses:
             .filter(pl.col("elapsed_hours").is_not_null())
             .sort("condition_id", "plate", "elapsed_hours")
         )
-        self._gap = max(Preparation().max_gap_hours, GAP_INTERVALS * usual_interval(timed))
+        self._gap = max(max_gap_hours, GAP_INTERVALS * usual_interval(timed))
         names = ("elapsed_hours", "confluence", "control_confluence")
         for (condition, _), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
             hours, own, control = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
@@ -242,14 +242,20 @@ def center_effect(
     center: Floats,
     rules: EffectRules,
 ) -> str | None:
-    """Effect of a cluster by its centre, held against the mean null band and mean growth of its `members` (n,)."""
+    """Effect of a cluster by its centre, held against the null bands and the mean growth of its `members` (n,).
+
+    Scaling moves a curve and its null band apart, so the centre is read back on each member's own scale, in units of
+    its null band, and then averaged.
+    """
     if not members.any():  # fewer distinct curves than clusters
         return None
     hours = trajectories.hours
     courses = [growth.at(trajectories.condition_ids[i], hours) for i in np.flatnonzero(members)]
     own, control = (_mean_known(np.stack(course)) for course in zip(*courses, strict=True))
-    null = _mean_known(trajectories.scaled_null[members])
-    return label_effect(hours, center, null, confluence=own, control_confluence=control, rules=rules)
+    size, offset = trajectories.size[members, None], trajectories.offset[members, None]
+    height = _mean_known((center * size + offset) / trajectories.null_high[members])
+    one = np.ones_like(height)
+    return label_effect(hours, height, one, confluence=own, control_confluence=control, rules=rules)
 
 
 def _mean_known(values: Floats) -> Floats:

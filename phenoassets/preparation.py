@@ -19,6 +19,7 @@ from phenoassets.errors import ProfileError
 Floats = npt.NDArray[np.float64]
 
 GAP_INTERVALS: Final = 2.5
+NEIGHBOURS: Final = 1.5
 SCALINGS: Final = ("none", "condition", "cell_line_drug", "cell_line")
 
 
@@ -98,8 +99,8 @@ class Trajectories:
     """Curves of n conditions on one time axis of t points, in hours since treatment.
 
     ``values`` are scaled, ``distance`` the same points unscaled; a shorter curve ends in not-a-number. ``null_high`` is
-    the control null band beside ``distance``, and ``scaled_null`` the same on the scale of ``values``;
-    ``low`` and ``high`` are the band over wells. What is not known is not-a-number.
+    the control null band beside ``distance``, ``low`` and ``high`` are the band over wells. ``distance`` is ``values *
+    size + offset``, row by row. What is not known is not-a-number.
     """
 
     condition_ids: list[str]
@@ -109,7 +110,8 @@ class Trajectories:
     low: Floats  # (n, t)
     high: Floats  # (n, t)
     null_high: Floats  # (n, t)
-    scaled_null: Floats  # (n, t)
+    offset: Floats  # (n,)
+    size: Floats  # (n,)
     left_out: dict[str, str]  # condition_id -> why
 
 
@@ -129,8 +131,9 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
     """One curve a condition on one grid of hours since treatment, averaged over its plates.
 
     The grid's step is the usual interval between scans, and 0 is on it. A plate's curve is read off by straight lines
-    between its scans, none longer than `max_gap_hours` or two and a half intervals; where some plates of a condition
-    have no value the others speak. Bands are averaged like distances, so over several plates they are a little wide.
+    between its scans, none longer than `max_gap_hours` or two and a half intervals (with 0, only between scans that
+    follow one another); where some plates of a condition have no value the others speak. Bands are averaged like
+    distances, so over several plates they are a little wide.
 
     Parameters
     ----------
@@ -163,7 +166,8 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
     if timed.is_empty():
         return pl.DataFrame(schema=schema | {"n_plates": pl.Int32, "n_wells": pl.Int32})
     step = usual_interval(timed)
-    gap = max(max_gap_hours, GAP_INTERVALS * step)
+    # Reading off between two scans that follow one another is no filling of a gap.
+    gap = max(max_gap_hours, GAP_INTERVALS * step) if max_gap_hours else NEIGHBOURS * step
     parts = []
     for (condition, plate), curve in timed.group_by(["condition_id", "plate"], maintain_order=True):
         hours = curve["elapsed_hours"].to_numpy()
@@ -253,9 +257,9 @@ def prepare_trajectories(
 ) -> Trajectories:
     """Smooth and scale curves for clustering.
 
-    Time points before treatment go. Gaps up to the recipe's limit are filled by straight lines, and one at the start by
-    the first value; a curve is cut at the first longer gap. Curves that begin later, or are shorter than the smoothing
-    window, are left out and named with the reason.
+    Time points before treatment go, and so do those that no curve has. Gaps up to the recipe's limit are filled by
+    straight lines, and one at the start by the first value; a curve is cut at the first longer gap. Curves that begin
+    later, or are too short to smooth, are left out and named with the reason.
 
     Parameters
     ----------
@@ -279,9 +283,8 @@ def prepare_trajectories(
     hours = kept["elapsed_hours"].unique().sort().to_numpy().astype(np.float64)
     columns = {name: _matrix(kept, everyone, hours, name, recipe) for name in ("distance", "low", "high", "null_high")}
     lengths = _lengths(columns["distance"])
-    left_out = {
-        c: _why_short(c, n, kept) for c, n in zip(everyone, lengths, strict=True) if n < recipe.smoothing_points
-    }
+    fewest = recipe.smoothing_points + recipe.drop_last_points
+    left_out = {c: _why_short(c, n, kept) for c, n in zip(everyone, lengths, strict=True) if n < fewest}
     chosen = np.array([c not in left_out for c in everyone], dtype=bool)
     ids = [c for c in everyone if c not in left_out]
     lengths = lengths[chosen]
@@ -298,7 +301,8 @@ def prepare_trajectories(
     first = recipe.smoothing_points - 1 if recipe.trailing else 0
     hours = hours[:end][first : first + smooth["distance"].shape[1]]
     groups = groups or {c: split_condition(c) for c in ids}
-    scaled, scaled_null = _scale(smooth["distance"], smooth["null_high"], ids, groups, recipe.scaling)
+    offset, size = _scales(smooth["distance"], ids, groups, recipe.scaling)
+    scaled = (smooth["distance"] - offset[:, None]) / size[:, None]
     return Trajectories(
         ids,
         hours,
@@ -307,7 +311,8 @@ def prepare_trajectories(
         smooth["low"],
         smooth["high"],
         smooth["null_high"],
-        scaled_null,
+        offset,
+        size,
         left_out,
     )
 
@@ -350,21 +355,20 @@ def _why_short(condition: str, length: int, kept: pl.DataFrame) -> str:
     return f"{length} time points before its first gap, too few to smooth"
 
 
-def _scale(
-    values: Floats, null: Floats, ids: Sequence[str], groups: Mapping[str, tuple[str, str]], scaling: str
+def _scales(
+    values: Floats, ids: Sequence[str], groups: Mapping[str, tuple[str, str]], scaling: str
 ) -> tuple[Floats, Floats]:
-    """Values and null band on the range [0, 1] of their group; a group without range becomes 0."""
-    if scaling == "none" or not ids:
-        return values.copy(), null.copy()
+    """Offset and size (n,) that bring the group of each row onto [0, 1]; a group without range has size 1."""
+    offset, size = np.zeros(len(ids)), np.ones(len(ids))
+    if scaling == "none":
+        return offset, size
     keys: dict[object, list[int]] = {}
     for i, condition in enumerate(ids):
         line, drug = groups[condition]
         key: object = {"condition": i, "cell_line": line, "cell_line_drug": (line, drug)}[scaling]
         keys.setdefault(key, []).append(i)
-    scaled, scaled_null = np.empty_like(values), np.empty_like(null)
     for rows in keys.values():
         low, high = np.nanmin(values[rows]), np.nanmax(values[rows])
-        size = high - low if high > low else 1.0
-        scaled[rows] = (values[rows] - low) / size
-        scaled_null[rows] = (null[rows] - low) / size
-    return scaled, scaled_null
+        offset[rows] = low
+        size[rows] = high - low if high > low else 1.0
+    return offset, size

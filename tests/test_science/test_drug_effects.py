@@ -182,3 +182,17 @@ def test_a_curated_condition_that_the_screen_lacks_is_named_and_holds_nothing_up
     found, record = overrule(clusters, curated)
     assert found["effect"].to_list() == ["mixed"]
     assert record["condition_id"].to_list() == ["L|A"]
+
+
+def test_doses_that_were_imaged_at_different_times_are_no_fault():
+    distances, growth, scans, conditions = screen_of({"A": ACTIVE})
+    late = [c for c in conditions["condition_id"] if c.endswith(("@1 µM", "@10 µM"))]
+    hours = scans.select("plate", "scan", "elapsed_hours")
+    timed = distances.join(hours, on=["plate", "scan"])
+    other = pl.col("condition_id").is_in(late)
+    kept = timed.filter((other & (pl.col("elapsed_hours") > 40)) | (~other & (pl.col("elapsed_hours") < 20)))
+    kept = kept.drop("elapsed_hours")
+    clusters = find_clusters(kept, None, scans, k=2).table
+    found = summarise_drugs(clusters, kept, growth, scans, conditions, n_boot=10)
+    [row] = TABLES["drug_effects"].validate(found).rows(named=True)
+    assert [level is None for level in row["end_levels"]] == [False, False, False, True, True]

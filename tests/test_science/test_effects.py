@@ -407,3 +407,42 @@ def test_a_slow_rhythm_of_imaging_that_never_meets_the_treatment_is_judged_too(i
     assert found.table["effect"].null_count() == 0
     assert found.table["cluster"].min() == 0
     assert (found.table["effect"] == pl.Series([TRUTH[c] for c in found.table["condition_id"]])).mean() >= 0.75
+
+
+@pytest.mark.parametrize("scaling", ["none", "condition", "cell_line_drug", "cell_line"])
+def test_a_cluster_of_idle_conditions_has_no_effect_however_it_is_scaled(scaling):
+    idle = {f"L|A@{dose} µM": "none" for dose in (1, 2, 3, 4)}
+    found = find_clusters(*screen_of(idle), k=2, scaling=scaling).table
+    assert set(found["effect"]) == {"none"}
+    assert set(found["cluster_effect"]) == {"none"}
+
+
+@pytest.mark.parametrize("scaling", ["none", "condition", "cell_line_drug", "cell_line"])
+def test_a_cluster_that_never_enters_the_null_band_has_its_effect(scaling):
+    distances, growth, scans = screen_of(dict.fromkeys(TRUTH, "cytotoxic"))
+    above = distances.with_columns(pl.col("distance") + 2)
+    found = find_clusters(above, growth, scans, k=2, scaling=scaling).table
+    assert set(found["cluster_effect"]) == set(found["effect"])
+    assert found["effect"].null_count() == 0
+    assert "none" not in set(found["effect"])
+
+
+def test_no_known_effect_is_covered_by_no_k():
+    distances, growth, scans = screen_of(TRUTH, null=None)
+    scores, smallest = choose_k(distances, growth, scans, ks=(2, 3), n_resamples=1)
+    assert not scores["covers"].any()
+    assert smallest is None
+
+
+def test_the_recipes_gap_holds_for_clusters_and_for_scores():
+    distances, growth, scans = screen_of(TRUTH)
+    hole = scans.filter(pl.col("elapsed_hours").is_between(20, 30))["scan"].to_list()
+    distances = distances.filter(~(pl.col("condition_id").str.contains("D1@") & pl.col("scan").is_in(hole)))
+    for gap, length in ((24, 34), (6, 10)):  # hours 0 to 66, and 0 to 18
+        found = find_clusters(distances, growth, scans, k=4, recipe=Preparation(max_gap_hours=gap)).trajectories
+        assert np.isfinite(found.values[found.condition_ids.index("K|D1@1 µM")]).sum() == length
+    scores = [
+        choose_k(distances, growth, scans, ks=(4,), n_resamples=1, recipe=Preparation(max_gap_hours=gap))[0]
+        for gap in (6, 24)
+    ]
+    assert scores[0]["inertia"][0] != scores[1]["inertia"][0]

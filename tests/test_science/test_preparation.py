@@ -94,7 +94,7 @@ def test_scaling_gives_each_group_the_range_from_0_to_1(scaling, expected):
         assert (values.min(), values.max()) == expected[condition]
 
 
-def test_the_null_band_is_scaled_with_its_curve():
+def test_the_scale_leads_back_to_the_distance_that_the_null_band_is_beside():
     curves = pl.concat(
         [
             curve("L|A@1", [0, 2, 4], [2, 4, 6], null_high=[3, 3, 3]),
@@ -102,7 +102,8 @@ def test_the_null_band_is_scaled_with_its_curve():
         ]
     )
     found = prepare_trajectories(curves, Preparation(smoothing_points=1))
-    np.testing.assert_allclose(found.scaled_null, [[1 / 8] * 3, [2 / 8, 2 / 8, np.nan]])
+    np.testing.assert_allclose(found.null_high, [[3] * 3, [4, 4, np.nan]])
+    np.testing.assert_allclose(found.values * found.size[:, None] + found.offset[:, None], found.distance)
 
 
 def test_a_gap_up_to_the_limit_is_filled_by_a_straight_line_and_a_longer_one_cuts_the_curve():
@@ -248,3 +249,18 @@ def test_a_preparation_that_cannot_be_meant_is_refused(wrong, says):
 def test_an_unknown_recipe_is_refused_by_name():
     with pytest.raises(ProfileError, match="unknown recipe 'papper'; known are default, paper"):
         prepare_trajectories(curve("x", [0], [1]), "papper")
+
+
+def test_one_short_curve_is_left_out_of_the_paper_recipe_and_spoils_no_other():
+    short = curve("L|A@1 µM", range(0, 12, 2), range(6))  # five points above 0: one median, and the last is dropped
+    long = [curve(f"L|{drug}@1 µM", range(0, 50, 2), range(25)) for drug in "BC"]
+    found = prepare_trajectories(pl.concat([short, *long]), "paper")
+    assert found.condition_ids == ["L|B@1 µM", "L|C@1 µM"]
+    assert "too few to smooth" in found.left_out["L|A@1 µM"]
+    assert found.values.shape[1] == 24 - 4 - 1
+
+
+def test_without_filling_a_missing_scan_leaves_a_gap_also_between_plates():
+    frame, scans = distances_of("P1", "L|A@1", [h for h in range(1, 40, 2) if h != 21], range(19))
+    assert set(combine_plates(frame, scans, max_gap_hours=0)["elapsed_hours"]).isdisjoint({20.0, 22.0})
+    assert {20.0, 22.0} <= set(combine_plates(frame, scans)["elapsed_hours"])
