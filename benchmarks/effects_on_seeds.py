@@ -69,7 +69,9 @@ def curves(home: Home, kind: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     rows = []
     for condition in truth["condition_id"]:
         own = quality.filter(pl.col("condition_id") == condition)
-        control = quality.filter(pl.col("plate").is_in(own["plate"].unique().to_list()) & (pl.col("role") == "negative_control"))
+        control = quality.filter(
+            pl.col("plate").is_in(own["plate"].unique().to_list()) & (pl.col("role") == "negative_control")
+        )
         features = []
         for measure in measures:
             sampled = [_on_grid(frame, measure) for frame in (own, control)]

@@ -16,36 +16,80 @@ from phenoassets.choosing_k import choose_k
 from phenoassets.curation import overrule, read_curated, unknown_conditions
 from phenoassets.drug_effects import compare_models, summarise_drugs
 from phenoassets.effects import find_clusters
+from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.layers.common import Written, version_of
+from phenoassets.layers.vectors import current_recipe
 from phenoassets.preparation import Preparation, named_recipe
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
-from phenoassets.tables import TableStore
+from phenoassets.tables import TableStore, recipe_of
 from phenoassets.timing import elapsed_hours
 
 # Scores grow with the square of the number of curves, and settle long before this many.
 SCORED_AT_MOST = 500
 STABILITY_PAIRS = 3
+NAMED = 5  # conditions that a note names
 
 
 @dataclass(frozen=True)
 class Courses:
-    """What every answer over time is made from: the chosen distances, growth or None, and hours since treatment."""
+    """What every answer over time is made from, of the plates that can be used.
+
+    Parameters
+    ----------
+    distances
+        ``temporal_distances`` in the chosen metric and feature space.
+    growth
+        ``growth_curves``, or None where the settings do without.
+    hours
+        Hours since treatment of every scan.
+    plates
+        The plates; one with too few controls for the chosen features has no rows in `distances`.
+    left_out
+        Why other plates are not among them.
+    """
 
     distances: pl.DataFrame
     growth: pl.DataFrame | None
     hours: pl.DataFrame
+    plates: list[str]
+    left_out: dict[str, str]
 
 
 def read_courses(screen: Screen, store: TableStore, name: str) -> Courses:
-    """Distances of one model in the chosen metric and feature space, with growth and hours."""
+    """Distances of one model in the chosen metric and feature space, with growth and hours.
+
+    Raises
+    ------
+    ProfileError
+        If no plate can be used: the distances of all are stale, or their treatment times cannot be.
+    """
     settings = screen.settings.trajectories
+    hours, left_out = [], {}
+    for plate in store.plates("temporal_distances", name):
+        try:
+            _require_current(screen, store, plate, name)
+            hours.append(elapsed_hours(store.read("plates", plate=plate), store.read("scans", plate=plate)))
+        except PhenoassetsError as error:
+            left_out[plate] = str(error)
+    if not hours:
+        reasons = "; ".join(left_out.values()) or "no plate has distances yet"
+        raise ProfileError(f"no plate can be used for the answers of {name}: {reasons}")
+    plates = [plate for plate in store.plates("temporal_distances", name) if plate not in left_out]
+    here = pl.col("plate").is_in(plates)
     chosen = (pl.col("metric") == settings.metric) & (pl.col("features") == settings.features)
-    distances = store.scan("temporal_distances", name).filter(chosen).collect()
-    plates = store.read("plates")
-    plates = plates.filter(pl.col("plate").is_in(distances["plate"].unique().to_list()))
-    growth = store.read("growth_curves") if settings.growth else None
-    return Courses(distances, growth, elapsed_hours(plates, store.read("scans")))
+    distances = store.scan("temporal_distances", name).filter(here & chosen).collect()
+    growth = store.read("growth_curves").filter(here) if settings.growth else None
+    return Courses(distances, growth, pl.concat(hours), plates, left_out)
+
+
+def _require_current(screen: Screen, store: TableStore, plate: str, name: str) -> None:
+    current = current_recipe(screen, store, plate, name)
+    if any(recipe_of(part) != current for part in store.parts("temporal_distances", name, plate)):
+        raise ProfileError(
+            f"plate {plate}: the distances by {name} are stale; materialize the plate anew: "
+            f"phenoassets run --plate {plate}"
+        )
 
 
 def preparation_of(screen: Screen) -> Preparation:
@@ -73,7 +117,12 @@ def cluster(screen: Screen, store: TableStore, name: str) -> Written:
         n_init=settings.n_init,
         window=settings.window_points,
     )
-    frame, notes = found.table, {}
+    frame = pl.concat([found.table, _without_a_curve(screen, store, courses, found.table, name)]).sort("condition_id")
+    notes = {f"left out: {plate}": why for plate, why in courses.left_out.items()}
+    if reasons := [f"{condition}: {why}" for condition, why in found.trajectories.left_out.items()]:
+        notes["not clustered"] = "; ".join(reasons[:NAMED]) + (
+            f" and {more} more" if (more := len(reasons) - NAMED) > 0 else ""
+        )
     record = TABLES["curated_effects"].empty()
     if (sheet := screen.curated_file) is not None:
         curated = read_curated(sheet)
@@ -91,6 +140,30 @@ def cluster(screen: Screen, store: TableStore, name: str) -> Written:
         notes["effect is that of the cluster (%)"] = f"{100 * share:.0f}"
     counts = {str(effect): n for effect, n in frame["effect"].value_counts().sort("effect").iter_rows()}
     return Written("temporal_clusters", frame.height, frame.height, version_of(frame), {**counts, **notes})
+
+
+def _without_a_curve(
+    screen: Screen, store: TableStore, courses: Courses, clusters: pl.DataFrame, name: str
+) -> pl.DataFrame:
+    """Rows for treated conditions that have no distances, for want of controls: no cluster, no effect."""
+    plate_maps = store.read("plate_maps", columns=["plate", "role", "condition_id"])
+    treated = plate_maps.filter(pl.col("plate").is_in(courses.plates) & (pl.col("role") == "treatment"))
+    missing = treated.select("condition_id").drop_nulls().unique().join(clusters, on="condition_id", how="anti")
+    settings = screen.settings.trajectories
+    table = TABLES["temporal_clusters"]
+    said = {
+        "model": name,
+        "metric": settings.metric,
+        "features": settings.features,
+        "scaling": preparation_of(screen).scaling,
+        "k": clusters["k"].max() or 0,
+        "cluster": -1,
+    }
+    return missing.with_columns(
+        pl.lit(said.get(c.name), dtype=c.dtype).alias(c.name)  # type: ignore[arg-type]
+        for c in table.columns
+        if c.name != "condition_id"
+    ).select(table.names)
 
 
 def score_clusters(screen: Screen, store: TableStore, name: str) -> Written:
@@ -114,7 +187,7 @@ def score_clusters(screen: Screen, store: TableStore, name: str) -> Written:
     frame = scores.with_columns(
         pl.lit(name).alias("model"),
         pl.lit(conditions.len(), dtype=pl.Int32).alias("n_conditions"),
-        pl.col(pl.Float64).fill_nan(None),
+        pl.when(pl.col(pl.Float64).is_finite()).then(pl.col(pl.Float64)),
     ).select(table.names)
     store.write("cluster_scores", frame, model=name)
     notes = {"smallest k that shows every effect": smallest or "none", "k in use": settings.k}
@@ -133,6 +206,7 @@ def sum_up_drugs(screen: Screen, store: TableStore, name: str) -> Written:
         store.read("plate_maps"),
         n_boot=settings.n_bootstrap,
         seed=settings.seed,
+        max_gap_hours=preparation_of(screen).max_gap_hours,
     )
     store.write("drug_effects", frame, model=name)
     notes = {

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from builders import plate_map_frame, plates_frame, scans_frame, typed
 
-from phenoassets.errors import SettingsError
+from phenoassets.errors import ProfileError, SettingsError
 from phenoassets.home import Home
 from phenoassets.layers import courses
 from phenoassets.layers.sheets import read_answer_settings
@@ -15,6 +15,12 @@ MODEL = "pixel_pca"
 HOURS = tuple(range(0, 48, 2))
 DOSES = (0.1, 1, 10, 100)
 TOXIC, IDLE = "A549|toxic@100 µM", "A549|idle@100 µM"
+
+
+@pytest.fixture(autouse=True)
+def any_recipe(monkeypatch):
+    """Distances written here bear no recipe; what makes one is tested where plates are run."""
+    monkeypatch.setattr(courses, "current_recipe", lambda *_: "")
 
 
 def filled(home, model=MODEL, reach=8.0):
@@ -163,3 +169,65 @@ def test_a_model_that_left_the_screen_is_not_compared(home):
     for model in (MODEL, "convae"):
         courses.cluster(load_screen(home), store, model)
     assert courses.compare(load_screen(home), store).total == 0
+
+
+def second_plate(home, **about):
+    store = TableStore(home)
+    for table in ("plate_maps", "scans", "growth_curves"):
+        frame = store.read(table, plate="P1").with_columns(pl.lit("P2").alias("plate"))
+        if "condition_id" in frame.columns:
+            frame = frame.with_columns(pl.col("condition_id").str.replace("A549", "HT29"))
+        store.write(table, frame, plate="P2")
+    store.write("plates", plates_frame("P2", **{"treated_after_hours": 4.0, **about}), plate="P2")
+    frame = store.read("temporal_distances", MODEL, "P1").with_columns(
+        pl.lit("P2").alias("plate"), pl.col("condition_id").str.replace("A549", "HT29")
+    )
+    store.write("temporal_distances", frame, model=MODEL, plate="P2")
+    return frame
+
+
+def test_a_plate_whose_distances_are_stale_is_left_out_and_named(home, monkeypatch):
+    second_plate(home)
+    assert len(clustered(home)[1]) == 16
+    monkeypatch.setattr(courses, "current_recipe", lambda _, __, plate, ___: "" if plate == "P1" else "new")
+    written, effects, _ = clustered(home)
+    assert len(effects) == 8
+    assert written.notes["left out: P2"] == (
+        "plate P2: the distances by pixel_pca are stale; materialize the plate anew: phenoassets run --plate P2"
+    )
+    monkeypatch.setattr(courses, "current_recipe", lambda *_: "new")
+    with pytest.raises(ProfileError, match=r"no plate can be used .*plate P1.*plate P2"):
+        clustered(home)
+
+
+def test_a_treatment_after_the_last_scan_holds_up_no_other_plate(home):
+    second_plate(home, treated_after_hours=300.0)
+    written, effects, _ = clustered(home)
+    assert {condition.split("|")[0] for condition in effects} == {"A549"}
+    assert "P2 was treated 300 h after its first scan" in written.notes["left out: P2"]
+
+
+def test_a_plate_with_too_few_controls_for_the_features_has_rows_without_an_effect(home):
+    frame = second_plate(home)
+    raw = frame.with_columns(pl.lit("raw").alias("features"))
+    TableStore(home).write("temporal_distances", raw, model=MODEL, plate="P2")
+    _, effects, table = clustered(home)
+    unknown = table.filter(pl.col("condition_id").str.starts_with("HT29"))
+    assert unknown.height == 8
+    assert unknown["effect"].null_count() == unknown["onset_hours"].null_count() == 8
+    assert set(unknown["cluster"]) == {-1}
+    assert effects[TOXIC] == "cytotoxic"
+
+
+def test_a_curators_effect_of_a_condition_without_a_curve_is_summed_up_too(home):
+    store = TableStore(home)
+    store.write("plates", plates_frame("P1", treated_after_hours=None), plate="P1")
+    home.curated_file.write_text(f"condition_id,effect\n{TOXIC},cytotoxic\n")
+    assert clustered(home)[1] == dict.fromkeys(clustered(home)[1], None) | {TOXIC: "cytotoxic"}
+    courses.sum_up_drugs(load_screen(home), store, MODEL)
+    toxic = store.read("drug_effects", MODEL).filter(compound="toxic").row(0, named=True)
+    assert toxic["effects"] == [None, None, None, "cytotoxic"]
+    assert toxic["lowest_active"] == 100
+    assert toxic["onset_hours"] is None
+    courses.score_clusters(load_screen(home), store, MODEL)
+    assert store.read("cluster_scores", MODEL).is_empty()
