@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,23 +217,23 @@ def write_model(
     ModelError
         If the folder exists and `replace` is false, or a name cannot be used.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     if not replace:
         _new_folder(folder.name, folder.parent)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    work = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}")
+    work.mkdir()
     try:
         file = work / WEIGHTS_FILE
         if state is None:
             file = folder.parent / fields["weights_of"] / WEIGHTS_FILE
         else:
-            save_file({key: value.detach().cpu().contiguous() for key, value in state.items()}, file)
+            # Not save_file, which lets nobody but the owner read, whatever the umask.
+            file.write_bytes(save({key: value.detach().cpu().contiguous() for key, value in state.items()}))
         card = Card.model_validate({**fields, "weights_sha256": sha256_of(file)})
         (work / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
-        work.chmod(0o755)
         for path in work.iterdir():
-            path.chmod(0o644)
             with path.open("rb+") as stream:
                 os.fsync(stream.fileno())
         if replace and folder.exists():

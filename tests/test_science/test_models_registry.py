@@ -62,6 +62,20 @@ def test_shipped_models_stay_under_a_megabyte_and_say_what_trained_them():
     assert 0 < trained.bce_excess < trained.bce
 
 
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o755), (0o077, 0o700)])
+def test_a_model_folder_has_the_permissions_that_the_umask_leaves(root, mask, mode):
+    fields = json.loads((SHIPPED / "pixel_pca" / "card.json").read_text())
+    del fields["weights_sha256"]
+    state = load_file(SHIPPED / "pixel_pca" / "weights.safetensors")
+    before = os.umask(mask)
+    try:
+        write_model(root / "mine", fields | {"name": "mine"}, state)
+    finally:
+        os.umask(before)
+    assert (root / "mine").stat().st_mode & 0o777 == mode
+    assert {path.stat().st_mode & 0o777 for path in (root / "mine").iterdir()} == {mode & 0o666}
+
+
 def test_the_pooled_model_shares_the_weights_of_convae():
     pooled, flat = load_card("convae_pooled"), load_card("convae")
     assert pooled.weights_of == "convae"
