@@ -6,7 +6,7 @@ One asset a model, made by a factory from the models that the screen enables.
 import dagster as dg
 
 from assets.common import GPU_POOL, asset_key, report, table_asset
-from phenoassets.layers import pictures, vectors
+from phenoassets.layers import growth, pictures, vectors
 from resources.compute_device import ComputeDevice
 from resources.reporter import Reporter
 from resources.screen import ScreenResource
@@ -77,8 +77,8 @@ def model_assets(model: str) -> list[dg.AssetsDefinition]:
 def growth_curves(
     context: dg.AssetExecutionContext, screen: ScreenResource, tables: TableStoreResource
 ) -> dg.MaterializeResult:
-    """Confluence of each condition beside that of the controls."""
+    """Confluence of each condition beside that of the controls, from the images or the vendor's table."""
     plate = context.partition_key
     with tables.writing(plate, context.log.info) as store:
-        written = vectors.measure_growth(screen.load(), store, plate)
+        written = growth.measure_growth(screen.load(), store, plate)
         return report(store, written, plate=plate, picture=pictures.growth(screen.load(), store, plate))

@@ -200,6 +200,7 @@ _PLATE_COLUMNS: Mapping[str, pl.DataType] = {
     "plate": pl.String(),
     "cell_line": pl.String(),
     "plate_map": pl.String(),
+    "confluence_table": pl.String(),
     "batch": pl.String(),
     "vessel_id": pl.String(),
     "treated_at": pl.Datetime("us"),
@@ -228,8 +229,8 @@ class Screen:
     settings
         ``screen.toml``.
     plates
-        ``plates.csv`` (plate, cell_line?, plate_map?, batch?, vessel_id?, treated_at?, treated_after_hours?,
-        dilution?, time_zone?, um_per_pixel?).
+        ``plates.csv`` (plate, cell_line?, plate_map?, confluence_table?, batch?, vessel_id?, treated_at?,
+        treated_after_hours?, dilution?, time_zone?, um_per_pixel?).
     compounds
         ``compounds.csv`` (alias, canonical, cas?, moa?, solvent?).
     """

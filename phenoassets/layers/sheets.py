@@ -16,6 +16,7 @@ from typing import Final
 
 from phenoassets.errors import PhenoassetsError
 from phenoassets.layers.export import find_plate_map
+from phenoassets.layers.growth import confluence_table
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of
 
@@ -131,7 +132,8 @@ def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, 
     found, troubles = {}, {}
     for plate, folder in folders.items():
         try:
-            content = hashlib.sha256(find_plate_map(screen, plate, folder).read_bytes()).hexdigest()
+            files = (find_plate_map(screen, plate, folder), confluence_table(screen, plate, folder))
+            content = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file is not None]
         except PhenoassetsError as error:
             troubles[plate] = str(error)
         except OSError as error:

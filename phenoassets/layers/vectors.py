@@ -32,7 +32,7 @@ from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.tables import SINGLE, TableStore, recipe_of
 from phenoassets.timing import treatment_hours
-from phenoassets.trajectories import distance_to_control, growth_curves
+from phenoassets.trajectories import distance_to_control
 
 _PART = 4096
 _SCANS_AT_ONCE = 8
@@ -123,16 +123,6 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
     store.write("temporal_distances", frame, model=name, plate=plate, recipe=current_recipe(screen, store, plate, name))
     notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": hours if hours is not None else "?"}
     return Written("temporal_distances", frame.height, frame.height, version_of(frame), notes)
-
-
-def measure_growth(screen: Screen, store: TableStore, plate: str) -> Written:
-    """Compare the confluence of each condition of a plate with that of its controls."""
-    quality = store.read("image_quality", plate=plate)
-    if not screen.settings.quality.drop_flagged:
-        quality = quality.with_columns(pl.lit(value=True).alias("keep"))
-    frame = growth_curves(quality, _plate_map(store, plate))
-    store.write("growth_curves", frame, plate=plate)
-    return Written("growth_curves", frame.height, frame.height, version_of(frame))
 
 
 def current_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
