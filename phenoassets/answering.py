@@ -14,7 +14,7 @@ import polars as pl
 from phenoassets.errors import PhenoassetsError
 from phenoassets.home import Home
 from phenoassets.screen import load_screen
-from phenoassets.warehouse import connect
+from phenoassets.warehouse import connect, damaged_file
 
 _ROWS = 60
 
@@ -30,15 +30,22 @@ def ask(homes: Sequence[Home], query: str) -> pl.DataFrame:
     ------
     QueryError
         If a home does not exist, or DuckDB refuses the query.
+    StoreError
+        If a file of a table is damaged.
     """
     missing = [str(home.root) for home in homes if not home.root.is_dir()]
     if missing:
         raise QueryError(f"no home at {', '.join(missing)}; name one with --home")
-    connection = connect([load_screen(home) for home in homes])
+    screens = [load_screen(home) for home in homes]
+    connection = connect(screens)
     try:
         answer: pl.DataFrame = connection.sql(query).pl()
     except duckdb.Error as error:
-        raise QueryError(" ".join(str(error).split())) from error
+        raise damaged_file(error, screens) or QueryError(" ".join(str(error).split())) from error
+    except pl.exceptions.ComputeError as error:
+        raise QueryError(
+            f"a column's type cannot be shown; cast it to VARCHAR ({' '.join(str(error).split())})"
+        ) from error
     except AttributeError as error:
         raise QueryError("the statement gives no rows; ask a SELECT") from error
     finally:

@@ -89,7 +89,7 @@ def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str |
 )
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json", "parquet"]), default="table")
 def sql(query: str, homes: tuple[Path, ...], kind: str) -> None:
-    """Ask QUERY of the tables; several homes get a column `screen`."""
+    """Ask QUERY of the tables; several homes get a column `screen`: its name, or the home's folder."""
     from phenoassets.answering import ask, show
 
     places = homes or (Path(os.environ.get("PHENOASSETS_HOME", "data")),)

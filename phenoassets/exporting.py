@@ -7,17 +7,19 @@ column a feature. Nothing in the home is changed.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
 import duckdb
 
-from phenoassets.errors import PhenoassetsError
+from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.schemas import TABLES, Table, Vector
 from phenoassets.screen import Screen
 from phenoassets.tables import atomic_path
-from phenoassets.warehouse import connect
+from phenoassets.warehouse import connect, damaged_file
 
 ANSWERS: Final = (
     "plate_maps",
@@ -46,7 +48,7 @@ def export_tables(
     Parameters
     ----------
     names
-        Tables; `ANSWERS` where none is named. One without rows is left out.
+        Tables; `ANSWERS` where none is named, of which those without rows are left out.
     kind
         ``csv`` writes lists as text.
 
@@ -58,7 +60,10 @@ def export_tables(
     Raises
     ------
     ExportError
-        If a table is unknown, or `folder` lies in the home or the landing folder.
+        If a table is unknown, one that was named has no rows, `folder` lies in the home or the landing folder, or it
+        cannot be written.
+    StoreError
+        If a file of a table is damaged, or there is no space.
     """
     unknown = sorted(set(names) - TABLES.keys())
     if unknown:
@@ -69,11 +74,16 @@ def export_tables(
             raise ExportError(f"{folder} lies in {taken}, which holds the screen itself; choose a folder outside")
     connection = connect(screen)
     try:
-        return [
-            _write(connection, query, folder / f"{stem}.{kind}", kind)
-            for name in names or ANSWERS
-            for stem, query in _queries(connection, TABLES[name], kind)
-        ]
+        queries = {name: _queries(connection, TABLES[name], kind) for name in names or ANSWERS}
+        empty = [name for name in names if not queries[name]]
+        if empty:
+            raise ExportError(f"{', '.join(empty)} has no rows yet; phenoassets status says what is missing")
+        if not any(queries.values()):
+            raise ExportError(f"no table has rows yet in {screen.home.root}; run phenoassets run first")
+        files = [(folder / f"{stem}.{kind}", query) for found in queries.values() for stem, query in found]
+        return [_write(connection, query, target, kind) for target, query in files]
+    except duckdb.Error as error:
+        raise damaged_file(error, [screen]) or ExportError(" ".join(str(error).split())) from error
     finally:
         connection.close()
 
@@ -107,7 +117,14 @@ def _listed(names: Iterable[str]) -> str:
 
 def _write(connection: duckdb.DuckDBPyConnection, query: str, target: Path, kind: str) -> tuple[Path, int]:
     options = "FORMAT csv, HEADER" if kind == "csv" else "FORMAT parquet, COMPRESSION zstd"
-    with atomic_path(target) as temporary:
-        name = str(temporary).replace("'", "''")
-        (rows,) = connection.execute(f"COPY ({query}) TO '{name}' ({options})").fetchone() or (0,)
+    try:
+        with atomic_path(target) as temporary:
+            name = str(temporary).replace("'", "''")
+            (rows,) = connection.execute(f"COPY ({query}) TO '{name}' ({options})").fetchone() or (0,)
+    except OSError as error:
+        raise ExportError(f"{target} cannot be written: {error.strerror or error}; choose another folder") from error
+    except duckdb.IOException as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise StoreError(f"no space left to write {target}; free some and export again") from error
     return target, int(rows)

@@ -12,12 +12,13 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from phenoassets.errors import StalenessError, StoreError
@@ -60,14 +61,12 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """Give a temporary path beside `target`; on success it is flushed to disk and renamed onto `target`."""
     with translated(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+        temporary.touch(exist_ok=False)  # with the permissions that the umask leaves
         try:
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(0o644)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -128,9 +127,21 @@ class TableStore:
     def read(
         self, table: str, model: str | None = None, plate: str | None = None, columns: Sequence[str] | None = None
     ) -> pl.DataFrame:
-        """Rows of a table, sorted by its key where the key is among the columns."""
+        """Rows of a table, sorted by its key where the key is among the columns.
+
+        Raises
+        ------
+        StoreError
+            If a file is damaged.
+        """
         spec = TABLES[table]
-        frame = self.scan(table, model, plate, columns).collect()
+        try:
+            frame = self.scan(table, model, plate, columns).collect()
+        except pl.exceptions.ComputeError as error:
+            damaged = next((file for file in self.parts(table, model, plate) if not _is_whole(file)), None)
+            if damaged is None:
+                raise
+            raise unreadable(damaged) from error
         key = [name for name in spec.key if name in frame.columns]
         return frame.sort(key) if key else frame
 
@@ -202,14 +213,52 @@ class TableStore:
 
 
 def recipe_of(file: Path) -> str:
-    """Recipe digest in a Parquet file's metadata; empty where none stands there."""
-    metadata = pq.read_metadata(file).metadata or {}
+    """Recipe digest in a Parquet file's metadata; empty where none stands there. Raises as `column_names`."""
+    try:
+        metadata = pq.read_metadata(file).metadata or {}
+    except (pa.ArrowInvalid, PermissionError) as error:
+        raise unreadable(file) from error
     return bytes(metadata.get(_RECIPE, b"")).decode()
+
+
+def column_names(file: Path) -> list[str]:
+    """Columns of a table's file.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged or may not be read.
+    """
+    try:
+        return list(pq.read_schema(file).names)
+    except (pa.ArrowInvalid, PermissionError) as error:
+        raise unreadable(file) from error
+
+
+def unreadable(file: Path) -> StoreError:
+    """What to say of a table's file that cannot be read: why, and how it is made anew."""
+    try:
+        with file.open("rb") as opened:
+            opened.read(1)
+    except OSError as error:
+        return StoreError(f"{file} cannot be read: {error.strerror or error}; check who owns the home")
+    plate = file.parent.name.removeprefix("plate=")
+    if plate == file.parent.name:
+        return StoreError(f"{file} is damaged; delete it and run again, which draws the screen's answers anew")
+    return StoreError(f"{file} is damaged; phenoassets plate reimport {plate} makes the tables of {plate} anew")
 
 
 def part_name(recipe: str, ids: Iterable[str]) -> str:
     """Name of the part that holds these rows under this recipe."""
     return f"{recipe[:8] or 'part'}-{digest_of(sorted(ids))[:16]}.parquet"
+
+
+def _is_whole(file: Path) -> bool:
+    try:
+        pl.read_parquet(file, glob=False, hive_partitioning=False)
+    except pl.exceptions.PolarsError:
+        return False
+    return True
 
 
 def _plates(folder: Path) -> list[Path]:

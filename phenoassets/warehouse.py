@@ -6,17 +6,18 @@ write. No rows are copied: every view reads the Parquet files when it is asked. 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
-import pyarrow.parquet as pq
 
+from phenoassets.errors import StoreError
 from phenoassets.home import Home
 from phenoassets.schemas import TABLES, Table, Vector
 from phenoassets.screen import Screen
-from phenoassets.tables import TableStore, atomic_path
+from phenoassets.tables import TableStore, atomic_path, column_names, unreadable
 
 # Columns of the condition that the views add.
 CONDITION_COLUMNS = ("cell_line", "compound", "concentration", "concentration_unit", "concentration_um", "role", "moa")
@@ -47,23 +48,43 @@ def connect(screens: Screen | Sequence[Screen]) -> duckdb.DuckDBPyConnection:
     Parameters
     ----------
     screens
-        The screens; with more than one, each view is the union of theirs and says which row is whose.
+        The screens; with more than one, each view is the union of theirs and says which row is whose, by the screen's
+        name, or by the home's folder where names collide.
     """
     several = [screens] if isinstance(screens, Screen) else list(screens)
     connection = duckdb.connect()
     if len(several) == 1:
         create_views(connection, several[0])
         return connection
+    names = _distinct_names(several)
     for number, screen in enumerate(several):
         connection.execute(f"CREATE SCHEMA h{number}")
         create_views(connection, screen, schema=f"h{number}")
     for view in [*TABLES, "effects", "conditions"]:
         union = " UNION ALL BY NAME ".join(
-            f"SELECT {_text(screen.settings.name)} AS screen, * FROM h{number}.{view}"
-            for number, screen in enumerate(several)
+            f"SELECT {_text(name)} AS screen, * FROM h{number}.{view}" for number, name in enumerate(names)
         )
         connection.execute(f"CREATE VIEW {view} AS {union}")
     return connection
+
+
+def _distinct_names(screens: Sequence[Screen]) -> list[str]:
+    """One name a screen: its own, that of its home's folder where two are called alike, and a number if these are."""
+    names = [screen.settings.name for screen in screens]
+    names = [s.home.root.name if names.count(name) > 1 else name for s, name in zip(screens, names, strict=True)]
+    taken: list[str] = []
+    for name in names:
+        candidates = (name if number == 1 else f"{name} ({number})" for number in itertools.count(1))
+        taken.append(next(other for other in candidates if other not in taken))
+    return taken
+
+
+def damaged_file(error: duckdb.Error, screens: Sequence[Screen]) -> StoreError | None:
+    """What to say of the table's file that `error` is about; None where it is about none."""
+    first = str(error).split("\n", maxsplit=1)[0]
+    roots = "|".join(re.escape(screen.home.root.as_posix()) for screen in screens)
+    named = re.search(rf"(?:{roots})/.+?\.parquet", first)
+    return unreadable(Path(named.group())) if named and Path(named.group()).is_file() else None
 
 
 def write_database(screen: Screen) -> Path:
@@ -84,7 +105,22 @@ def create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema: 
 
     ``stored_<table>`` is a table as it lies on disk; ``<table>`` adds ``hours_since_start``, ``elapsed_hours`` and the
     columns of the condition; ``effects`` is the primary model's ``temporal_clusters``.
+
+    Raises
+    ------
+    StoreError
+        If a table's file is damaged.
     """
+    try:
+        _create_views(connection, screen, schema)
+    except duckdb.Error as error:
+        damaged = damaged_file(error, [screen])
+        if damaged is None:
+            raise
+        raise damaged from error
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema: str) -> None:
     store = TableStore(screen.home)
     for table in TABLES.values():
         connection.execute(f"CREATE VIEW {schema}.stored_{table.name} AS {_stored(store, screen.home, table)}")
@@ -113,10 +149,10 @@ def create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema: 
 
 def _stored(store: TableStore, home: Home, table: Table) -> str:
     parts = store.parts(table.name)
-    # Files of an earlier version may lack a column; the first and last tell, since later ones only add to a table.
-    have = {name for part in {*parts[:1], *parts[-1:]} for name in pq.read_schema(part).names}
-    null = {c.name: f'CAST(NULL AS {_sql_type(c.name, table)}) AS "{c.name}"' for c in table.columns}
-    columns = ", ".join(f'"{name}"' if name in have else null[name] for name in table.names)
+    have = _columns_of(parts, set(table.names))
+    columns = ", ".join(
+        f'"{name}"' if name in have else f'CAST(NULL AS {_sql_type(name, table)}) AS "{name}"' for name in table.names
+    )
     if not parts:
         return f"SELECT {columns} WHERE false"
     levels = [
@@ -127,6 +163,20 @@ def _stored(store: TableStore, home: Home, table: Table) -> str:
     ]
     glob = re.sub(r"([*?\[])", r"[\1]", home.root.as_posix()) + "/" + "/".join(levels)
     return f"SELECT {columns} FROM read_parquet({_text(glob)}, union_by_name = true, hive_partitioning = false)"
+
+
+def _columns_of(parts: list[Path], wanted: set[str]) -> set[str]:
+    """Columns that any of `parts` has, as far as they are `wanted`.
+
+    Files of an earlier version may lack one. Versions only add to a table, so the newest file of each folder tells.
+    """
+    newest = sorted(parts, key=lambda part: part.stat().st_mtime_ns)
+    have: set[str] = set()
+    for part in {part.parent: part for part in newest}.values():
+        have |= set(column_names(part))
+        if have >= wanted:
+            break
+    return have
 
 
 def _enriched(schema: str, table: Table) -> str:

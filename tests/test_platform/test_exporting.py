@@ -1,5 +1,8 @@
 """Tables for other tools: what is written, how profiles are laid out, and what is refused."""
 
+import contextlib
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import polars as pl
@@ -8,6 +11,7 @@ from builders import plate_map_frame, plates_frame, scans_frame, typed
 from click.testing import CliRunner
 
 from phenoassets.cli import main
+from phenoassets.errors import StoreError
 from phenoassets.exporting import ExportError, export_tables
 from phenoassets.home import Home
 from phenoassets.screen import load_screen
@@ -82,3 +86,46 @@ def test_the_command_says_what_it_wrote(home, tmp_path):
     told = CliRunner().invoke(main, ["export", str(tmp_path / "out"), "--home", str(home.root), "--table", "scans"])
     assert told.exit_code == 0
     assert told.output == f"{tmp_path / 'out' / 'scans.parquet'}: 3 rows\n"
+
+
+def test_a_table_that_was_asked_for_and_has_no_rows_is_said(home, tmp_path):
+    asked = ["export", str(tmp_path / "out"), "--home", str(home.root), "--table", "scans", "--table", "phenotypes"]
+    told = CliRunner().invoke(main, asked)
+    assert told.exit_code == 1
+    assert told.output == "error: phenotypes has no rows yet; phenoassets status says what is missing\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_home_without_rows_has_nothing_to_write_and_says_so(tmp_path):
+    empty = Home(tmp_path / "empty")
+    empty.root.mkdir()
+    with pytest.raises(ExportError, match="no table has rows yet"):
+        export_tables(load_screen(empty), tmp_path / "out")
+
+
+def test_a_damaged_file_is_named_and_nothing_is_left_half_written(home, tmp_path):
+    [path] = TableStore(home).parts("scans")
+    content = path.read_bytes()
+    for spoilt in (b"", content[:100] + bytes(50) + content[150:]):
+        path.write_bytes(spoilt)
+        with pytest.raises(StoreError, match="is damaged; phenoassets plate reimport P1"):
+            export_tables(load_screen(home), tmp_path / "out", ["scans"])
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(home, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match=r"scans\.parquet cannot be written: Not a directory; choose another folder"):
+        export_tables(load_screen(home), tmp_path / "file" / "out", ["scans"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_full_disk_is_one_line(home, tmp_path, monkeypatch, kind):
+    @contextlib.contextmanager
+    def full(target):
+        yield Path("/dev/full")
+
+    monkeypatch.setattr("phenoassets.exporting.atomic_path", full)
+    with pytest.raises(StoreError, match=rf"no space left to write .*scans\.{kind}; free some and export again"):
+        export_tables(load_screen(home), tmp_path / "out", ["scans"], kind)

@@ -3,12 +3,12 @@ import os
 
 import polars as pl
 import pytest
-from builders import embeddings_frame, image_rows, plates_frame, scans_frame
+from builders import embeddings_frame, image_rows, plates_frame, scans_frame, typed
 
 from phenoassets.errors import SchemaError, SettingsError, StalenessError, StoreError
 from phenoassets.growing import GrowingTable, recover
 from phenoassets.home import Home, check_plate_name
-from phenoassets.tables import atomic_path, recipe_of
+from phenoassets.tables import atomic_path, column_names, recipe_of
 
 
 def test_what_is_written_is_read_back_sorted_by_key(store):
@@ -53,6 +53,52 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["t"]
     assert target.read_text() == "old"
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_have_the_permissions_that_the_umask_leaves(store, mask, mode):
+    before = os.umask(mask)
+    try:
+        path = store.write("scans", scans_frame(), plate="P1")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"PAR1", b"x" * 100, None])
+def test_a_damaged_file_is_named_with_the_plate_to_reimport(store, spoilt):
+    for plate in ("P1", "P2"):
+        store.write("scans", scans_frame(plate), plate=plate)
+    [path] = store.parts("scans", plate="P2")
+    path.write_bytes(path.read_bytes()[:200] if spoilt is None else spoilt)
+    for read in (lambda: store.read("scans"), lambda: store.recipes("scans"), lambda: column_names(path)):
+        with pytest.raises(StoreError, match=r"plate=P2.part\.parquet is damaged; phenoassets plate reimport P2 makes"):
+            read()
+
+
+def test_pages_that_are_damaged_are_named_too(store):
+    path = store.write("strong_treatments", typed("strong_treatments", []), model="m")
+    store.write("scans", scans_frame(), plate="P1")
+    [scans] = store.parts("scans")
+    content = scans.read_bytes()
+    scans.write_bytes(content[:100] + bytes(50) + content[150:])
+    with pytest.raises(StoreError, match="reimport P1"):
+        store.read("scans")
+    path.write_bytes(b"")
+    with pytest.raises(StoreError, match=r"part\.parquet is damaged; delete it and run again"):
+        store.read("strong_treatments", "m")
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(store, monkeypatch):
+    path = store.write("scans", scans_frame(), plate="P1")
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("pyarrow.parquet.read_schema", refuse)
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(StoreError, match="cannot be read: Permission denied; check who owns the home"):
+        column_names(path)
 
 
 @pytest.mark.parametrize(("code", "words"), [(errno.ENOSPC, "no space left"), (errno.EACCES, "no permission")])

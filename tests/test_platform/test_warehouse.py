@@ -1,10 +1,13 @@
+import os
+
 import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from builders import embeddings_frame, plate_map_frame, plates_frame, scans_frame, typed
+from builders import embeddings_frame, image_rows, plate_map_frame, plates_frame, scans_frame, typed
 
 from phenoassets.answering import QueryError, ask
+from phenoassets.errors import StoreError
 from phenoassets.home import Home
 from phenoassets.schemas import TABLES
 from phenoassets.screen import load_screen
@@ -92,6 +95,16 @@ def test_several_homes_say_which_row_is_whose(tmp_path):
     assert found.rows() == [("screen a", 2), ("screen b", 2)]
 
 
+def test_homes_of_one_name_are_told_apart_by_their_folders_and_then_by_number(tmp_path):
+    homes = [Home(tmp_path / name) for name in ("x/a", "x/b", "y/b", "z/c")]
+    for home in homes:
+        fill(home)
+    homes[3].settings_file.write_text('name = "b"\n')
+    found = ask(homes, "SELECT screen, count(*) AS n FROM plates GROUP BY 1 ORDER BY 1")
+    assert found.rows() == [("a", 1), ("b", 1), ("b (2)", 1), ("b (3)", 1)]
+    assert ask(homes[:2], "SELECT DISTINCT screen FROM scans ORDER BY 1")["screen"].to_list() == ["a", "b"]
+
+
 def test_a_home_whose_path_holds_glob_characters_is_read(tmp_path):
     home = Home(tmp_path / "a [1]* 'x'")
     fill(home)
@@ -122,3 +135,55 @@ def test_a_table_of_an_earlier_version_can_be_asked_with_nulls_for_what_it_lacks
     TableStore(home).write("scans", scans_frame("P2"), plate="P2")
     rows = connect(load_screen(home)).sql("SELECT plate, complete FROM scans ORDER BY plate").pl()
     assert rows["complete"].to_list() == [None] * 3 + [True] * 3
+
+
+def test_a_column_that_only_a_middle_model_has_is_seen(home):
+    store = TableStore(home)
+    for model in ("a", "b", "c"):
+        path = store.write("temporal_clusters", clusters(model), model=model)
+        if model != "b":
+            pl.read_parquet(path).drop("cluster", "effect").write_parquet(path)
+    rows = ask([home], "SELECT model, cluster, effect FROM temporal_clusters ORDER BY model").rows()
+    assert rows == [("a", None, None), ("b", 0, "cytotoxic"), ("c", None, None)]
+
+
+def test_a_column_that_only_the_newest_part_of_a_middle_plate_has_is_seen(home):
+    store = TableStore(home)
+    for plate in ("P1", "P2", "P3"):
+        path = store.write(
+            "embeddings", embeddings_frame(rows=image_rows(plate)), model="m", plate=plate, part="z.parquet"
+        )
+        pl.read_parquet(path).drop("channel").write_parquet(path)
+    more = embeddings_frame(rows=image_rows("P2")).with_columns(image_id="x" + pl.col("image_id"))
+    path = store.write("embeddings", more, model="m", plate="P2", part="a.parquet")
+    for old in store.parts("embeddings"):
+        if old != path:
+            os.utime(old, (1, 1))
+    found = ask([home], "SELECT plate, count(channel) FROM embeddings GROUP BY 1 ORDER BY 1").rows()
+    assert found == [("P1", 0), ("P2", 4), ("P3", 0)]
+
+
+@pytest.mark.parametrize("plate", ["P1", "P2", "P3"])
+@pytest.mark.parametrize("spoilt", [b"", b"x" * 100, None])
+def test_a_damaged_file_is_named_with_its_remedy(tmp_path, plate, spoilt):
+    home = Home(tmp_path / "Ann's [1]")
+    store = TableStore(home)
+    for name in ("P1", "P2", "P3"):
+        store.write("scans", scans_frame(name), plate=name)
+    [path] = store.parts("scans", plate=plate)
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes(50) + content[150:] if spoilt is None else spoilt)
+    for homes in ([home], [home, home]):
+        with pytest.raises(StoreError) as told:
+            ask(homes, "SELECT * FROM scans")
+        assert (
+            str(told.value) == f"{path} is damaged; phenoassets plate reimport {plate} makes the tables of {plate} anew"
+        )
+
+
+@pytest.mark.parametrize("query", ["SELECT INTERVAL 1 DAY AS i", "SELECT 'a\nb'::INTEGER"])
+def test_an_answer_that_cannot_be_shown_is_one_line(home, query):
+    home.root.mkdir()
+    with pytest.raises(QueryError) as told:
+        ask([home], query)
+    assert "\n" not in str(told.value)
