@@ -31,12 +31,15 @@ def treatment_hours(plates: pl.DataFrame, scans: pl.DataFrame) -> float | None:
     plate, last = row["plate"], float(scans["hours_since_start"].max())  # type: ignore[arg-type]
     hours: float | None = row["treated_after_hours"]
     if row["treated_at"] is not None:
-        first = scans.sort("hours_since_start")["scanned_at"][0]
-        if first is None:
+        timed = scans.sort("hours_since_start").filter(pl.col("scanned_at").is_not_null())
+        if timed.is_empty():
             raise ProfileError(
                 f"plate {plate}: treated_at is a time of day, but its scans have none; use treated_after_hours"
             )
-        hours = (row["treated_at"] - first).total_seconds() / 3600
+        # From the last scan before it, since clocks may have been changed between the first scan and the treatment.
+        before = timed.filter(pl.col("scanned_at") <= row["treated_at"])
+        near = before.row(-1, named=True) if before.height else timed.row(0, named=True)
+        hours = near["hours_since_start"] + (row["treated_at"] - near["scanned_at"]).total_seconds() / 3600
     if hours is not None and hours > last:
         raise ProfileError(
             f"plate {plate} was treated {hours:g} h after its first scan, but its last scan is at {last:g} h; "

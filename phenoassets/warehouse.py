@@ -126,9 +126,15 @@ def _create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema:
         connection.execute(f"CREATE VIEW {schema}.stored_{table.name} AS {_stored(store, screen.home, table)}")
     connection.execute(
         f"""CREATE VIEW {schema}.treatment_times AS
-        SELECT p.plate, coalesce(p.treated_after_hours, epoch(p.treated_at - f.first) / 3600) AS treated_after_hours
+        SELECT p.plate,
+          coalesce(any_value(p.treated_after_hours),
+            coalesce(max(s.hours_since_start) FILTER (s.scanned_at <= p.treated_at), min(s.hours_since_start))
+            + epoch(any_value(p.treated_at)
+              - coalesce(max_by(s.scanned_at, s.hours_since_start) FILTER (s.scanned_at <= p.treated_at),
+                         min_by(s.scanned_at, s.hours_since_start))) / 3600) AS treated_after_hours
         FROM {schema}.stored_plates p
-        LEFT JOIN (SELECT plate, min(scanned_at) AS first FROM {schema}.stored_scans GROUP BY plate) f USING (plate)"""
+        LEFT JOIN {schema}.stored_scans s ON s.plate = p.plate AND s.scanned_at IS NOT NULL
+        GROUP BY p.plate"""
     )
     columns = ", ".join(f"any_value({name}) AS {name}" for name in CONDITION_COLUMNS)
     connection.execute(

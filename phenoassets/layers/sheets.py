@@ -208,6 +208,8 @@ def tables_of_sheets(
 ) -> list[tuple[str, str | None]]:
     """Tables (and models) of a plate that its sheets make stale, as far as what they are made from is there."""
     tables: list[tuple[str, str | None]] = [("plates", None), ("plate_maps", None)]
+    if store.parts("scans", plate=plate):
+        tables.append(("scans", None))  # their clock follows the time zone
     if store.parts("image_quality", plate=plate):
         tables.append(("growth_curves", None))
     for model in models:

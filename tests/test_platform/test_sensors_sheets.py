@@ -11,7 +11,7 @@ from phenoassets.layers.wishes import make_wish
 from phenoassets.schemas import TABLES
 
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{},1,uM\n"
-EVERY_TABLE = {"plates", "plate_maps", "growth_curves", "temporal_distances/pixel_pca"}
+EVERY_TABLE = {"plates", "plate_maps", "scans", "growth_curves", "temporal_distances/pixel_pca"}
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def landing(tmp_path, instance):
     instance.add_dynamic_partitions("plate", ["P1"])
     store = landing.store
     store.write("plates", plates_frame("P1"), plate="P1")
-    for table in ("image_quality", "embeddings", "well_profiles"):
+    for table in ("scans", "image_quality", "embeddings", "well_profiles"):
         model = "pixel_pca" if TABLES[table].per_model else None
         store.write(table, TABLES[table].empty(), model=model, plate="P1")
     assert landing.compare() == []
