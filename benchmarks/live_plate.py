@@ -180,7 +180,7 @@ def landing(folder: Path) -> None:
     with serving(home):
         time.sleep(100)
         expect("a restart runs nothing again", [2, 2], [len(runs(home, p.name)) for p in (one, two)])
-        other, first, rest = parts_of(three, 4)
+        other, first, rest = parts_of(three, 8)
         maps = [path for path in other if "map" in path.suffix.lower()]
         copy(first, source, target)
         until(lambda: sum(r.is_failure for r in runs(home, three.name)) >= 2, "two failed runs")
