@@ -14,14 +14,14 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from phenoassets.errors import StalenessError, StoreError
+from phenoassets.errors import StoreError
 from phenoassets.home import Home
 from phenoassets.schemas import TABLES
 
@@ -145,32 +145,13 @@ class TableStore:
         key = [name for name in spec.key if name in frame.columns]
         return frame.sort(key) if key else frame
 
-    def recipes(self, table: str, model: str | None = None) -> dict[str, set[str]]:
-        """Recipe digests found in the files of each plate."""
+    def recipes(self, table: str, model: str | None = None, plate: str | None = None) -> dict[str, set[str]]:
+        """Recipe digests found in the files of each plate, or of one."""
         found: dict[str, set[str]] = {}
-        for file in self.parts(table, model):
+        for file in self.parts(table, model, plate):
             plate = file.parent.name.removeprefix("plate=")
             found.setdefault(plate, set()).add(recipe_of(file))
         return found
-
-    def require_one_recipe(self, table: str, model: str, per_plate: Mapping[str, str]) -> None:
-        """Refuse to go on where a plate's files come from another recipe than `per_plate` says is current.
-
-        Raises
-        ------
-        StalenessError
-            Naming every such plate and the remedy.
-        """
-        stale = sorted(
-            plate
-            for plate, digests in self.recipes(table, model).items()
-            if plate in per_plate and digests != {per_plate[plate]}
-        )
-        if stale:
-            raise StalenessError(
-                f"{table} of {model} would mix two recipes: plates {', '.join(stale)} are stale; "
-                f"materialize them (phenoassets run --plate {stale[0]}) and refresh again"
-            )
 
     # Write
 

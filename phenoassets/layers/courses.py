@@ -22,7 +22,7 @@ from phenoassets.layers.vectors import current_recipe
 from phenoassets.preparation import Preparation, named_recipe
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
-from phenoassets.tables import TableStore, recipe_of
+from phenoassets.tables import TableStore
 from phenoassets.timing import elapsed_hours
 
 # Scores grow with the square of the number of curves, and settle long before this many.
@@ -85,7 +85,7 @@ def read_courses(screen: Screen, store: TableStore, name: str) -> Courses:
 
 def _require_current(screen: Screen, store: TableStore, plate: str, name: str) -> None:
     current = current_recipe(screen, store, plate, name)
-    if any(recipe_of(part) != current for part in store.parts("temporal_distances", name, plate)):
+    if store.recipes("temporal_distances", name, plate).get(plate) != {current}:
         raise ProfileError(
             f"plate {plate}: the distances by {name} are stale; materialize the plate anew: "
             f"phenoassets run --plate {plate}"

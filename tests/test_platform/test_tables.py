@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from builders import embeddings_frame, image_rows, plates_frame, scans_frame, typed
 
-from phenoassets.errors import SchemaError, SettingsError, StalenessError, StoreError
+from phenoassets.errors import SchemaError, SettingsError, StoreError
 from phenoassets.growing import GrowingTable, recover
 from phenoassets.home import Home, check_plate_name
 from phenoassets.tables import atomic_path, column_names, recipe_of
@@ -38,11 +38,11 @@ def test_the_recipe_stands_in_the_file(store):
     assert recipe_of(path) == "abc"
 
 
-def test_a_reader_that_would_mix_two_recipes_names_the_plates(store):
+def test_the_recipes_of_each_plate_are_told(store):
     for plate, recipe in (("P1", "old"), ("P2", "new")):
         store.write("embeddings", embeddings_frame(rows=image_rows(plate)), model="m", plate=plate, recipe=recipe)
-    with pytest.raises(StalenessError, match="plates P1 are stale"):
-        store.require_one_recipe("embeddings", "m", {"P1": "new", "P2": "new"})
+    assert store.recipes("embeddings", "m") == {"P1": {"old"}, "P2": {"new"}}
+    assert store.recipes("embeddings", "m", "P2") == {"P2": {"new"}}
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
