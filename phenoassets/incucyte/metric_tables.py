@@ -33,6 +33,8 @@ _SERIES = re.compile(
     re.IGNORECASE,
 )
 _STAMP = re.compile(r"([0-9]{1,4})([./-])([0-9]{1,2})\2([0-9]{1,4})[ t]+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?")
+_FIRST_COLUMN = re.compile(r'"?Date\s*Time', re.IGNORECASE)
+_HEAD: Final = 1 << 16
 _BEFORE_NOON: Final = ("am", "a.m.", "오전", "上午", "午前")
 _AFTER_NOON: Final = ("pm", "p.m.", "오후", "下午", "午後")
 
@@ -67,6 +69,16 @@ class _Stamp:
             return None
 
 
+def is_metric_table(path: str | Path) -> bool:
+    """Whether a file begins as a metric export does; only its head is read. False where it cannot be."""
+    try:
+        with Path(path).open("rb") as file:
+            head = decode(file.read(_HEAD))
+    except OSError:
+        return False
+    return any(_FIRST_COLUMN.match(line) for line in head.splitlines())
+
+
 def read_metric_header(path: str | Path) -> dict[str, str]:
     """What stands above the table: Label, Metric, Cell Type, Passage, Notes, Analysis Job, as far as given.
 
@@ -78,7 +90,7 @@ def read_metric_header(path: str | Path) -> dict[str, str]:
     header = {}
     for line in _text(Path(path)).splitlines():
         name, colon, value = line.partition(":")
-        if line.startswith("Date Time") or not colon:
+        if _FIRST_COLUMN.match(line) or not colon:
             break
         header[name.strip()] = value.strip()
     return header
@@ -105,7 +117,7 @@ def read_metric_table(path: str | Path) -> pl.DataFrame:
     """
     path = Path(path)
     lines = _text(path).splitlines()
-    start = next((i for i, line in enumerate(lines) if re.match(r'"?Date\s*Time', line, re.IGNORECASE)), None)
+    start = next((i for i, line in enumerate(lines) if _FIRST_COLUMN.match(line)), None)
     if start is None:
         raise MetricTableError(
             f"{path} holds no line that starts with 'Date Time'; export the metric as a table of wells"

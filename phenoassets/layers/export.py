@@ -21,15 +21,16 @@ from phenoassets.imaging.reading import read_header
 from phenoassets.incucyte.conditions import ControlRules
 from phenoassets.incucyte.folders import Listing
 from phenoassets.incucyte.landing import Landing, Source, find_plates
+from phenoassets.incucyte.metric_tables import is_metric_table
 from phenoassets.incucyte.observing import Ledger
-from phenoassets.incucyte.plate_maps import read_plate_map
+from phenoassets.incucyte.plate_maps import PLATE_MAP_SUFFIXES, read_plate_map
 from phenoassets.incucyte.scans import scan_table
+from phenoassets.incucyte.textfile import decode
 from phenoassets.layers.common import Progress, Written, no_progress, version_of
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of
 
-_MAP_SUFFIXES = (".platemap", ".xls", ".xlsx", ".csv", ".tsv", ".txt")
 _BATCH = 4096
 
 
@@ -154,8 +155,8 @@ def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Pa
                 return candidate
         raise PlateMapError(f"plate {plate}: plates.csv names the plate map {named}, which is not among the exports")
     # Names first: a flat export has many thousands beside its plate map.
-    listed = (name for name in os.listdir(folder) if name.lower().endswith(_MAP_SUFFIXES) and name[0] != ".")  # noqa: PTH208
-    beside = [folder / name for name in sorted(listed)]
+    listed = (n for n in os.listdir(folder) if n.lower().endswith(PLATE_MAP_SUFFIXES) and n[0] != ".")  # noqa: PTH208
+    beside = [path for path in (folder / name for name in sorted(listed)) if _may_be_map(path)]
     xml = [p for p in beside if p.suffix.lower() == ".platemap"]
     found = xml or beside
     if not found:
@@ -164,6 +165,18 @@ def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Pa
         names = ", ".join(p.name for p in found)
         raise PlateMapError(f"plate {plate}: several plate maps ({names}); name the one that holds in plates.csv")
     return found[0]
+
+
+def _may_be_map(path: Path) -> bool:
+    """False for what lies beside a plate map under the same ending: a metric's export, XML of something else."""
+    suffix = path.suffix.lower()
+    if suffix != ".xml":
+        return suffix not in (".csv", ".tsv", ".txt") or not is_metric_table(path)
+    try:
+        with path.open("rb") as file:
+            return "<platemap" in decode(file.read(4096)).lower()
+    except OSError:
+        return True  # the reader says why
 
 
 def catalogue_images(
