@@ -90,19 +90,6 @@ class PlateStore:
         self._lock = threading.RLock()
         self._writing: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
-    @classmethod
-    def under(cls, root: str | Path, plate: str) -> PlateStore:
-        """The store of `plate` in the folder `root`.
-
-        Raises
-        ------
-        StoreError
-            When the plate's name is no name of a folder.
-        """
-        if not plate or plate.startswith(".") or any(sign in plate for sign in "/\\\0"):
-            raise StoreError(f"{plate!r} cannot be a folder's name; rename the plate")
-        return cls(Path(root) / f"{plate}.zarr", root=root)
-
     @property
     def exists(self) -> bool:
         """Whether the plate has a store."""
@@ -130,6 +117,17 @@ class PlateStore:
     def image_path(self, well: str, field: int) -> str:
         """Path of the image group of a well's field within the plate: ``A/1/1``."""
         return f"{hcs.well_path(well)}/{int(field)}"
+
+    def rename(self, name: str) -> None:
+        """Call the plate `name` in its metadata; moving its folder is the caller's.
+
+        Raises
+        ------
+        StoreError
+            When there is no store, or no space or permission.
+        """
+        with self._lock, _faults_named(self.path):
+            self._write_plate(self.contents, name)
 
     def remove(self) -> None:
         """Delete the plate's store and what a killed run left of it; nothing happens where there is none."""
@@ -418,7 +416,10 @@ class PlateStore:
             documents[f"{hcs.well_path(well)}/zarr.json"] = hcs.well_document(numbers)
         with ThreadPoolExecutor(8) as pool:  # each waits for the disk to say it is flushed
             list(pool.map(self._write_document, documents, documents.values()))
-        self._write_document("zarr.json", hcs.plate_document(self.path.stem, contents.fields, asdict(contents)))
+        self._write_plate(contents, self.path.stem)
+
+    def _write_plate(self, contents: Contents, name: str) -> None:
+        self._write_document("zarr.json", hcs.plate_document(name, contents.fields, asdict(contents)))
 
     def _write_document(self, name: str, content: bytes) -> None:
         target = self.path / name

@@ -16,6 +16,7 @@ import polars as pl
 
 from phenoassets.errors import SettingsError
 from phenoassets.home import Home, check_plate_name
+from phenoassets.imaging.store import PlateStore
 from phenoassets.layers.export import image_ids
 from phenoassets.schemas import TABLES, Table
 from phenoassets.tables import TableStore, atomic_path, part_name, recipe_of
@@ -64,6 +65,8 @@ def renaming_steps(store: TableStore, plate: str, name: str, landed: Collection[
         if table.grain == "plate"
         for part in store.parts(table.name, plate=plate)
     ]
+    pixels = PlateStore(home.zarr(plate))
+    steps += [(f"call {home.relative(pixels.path)} {name}", partial(pixels.rename, name))] if pixels.exists else []
     moves = [(home.zarr(plate), home.zarr(name))] if home.zarr(plate).is_dir() else []
     moves += [(f, home.illumination(name) / f.name) for f in sorted(home.illumination(plate).glob("*.npy"))]
     steps += [(f"move {home.relative(a)} to {home.relative(b)}", partial(_move, a, b)) for a, b in moves]
@@ -108,13 +111,19 @@ def _rewrite(store: TableStore, table: Table, part: Path, plate: str, name: str)
     frame = pl.read_parquet(part, glob=False, hive_partitioning=False).with_columns(pl.lit(name).alias("plate"))
     if {"image_id", "well", "field", "channel", "scan"} <= set(frame.columns):
         frame = frame.with_columns(image_ids(frame))
-    folder = "plate=" if table.name == "illumination" else ""  # its path lies in the home, the others' in the exports
+    # The path of an illumination function lies in the home, those of the others among the exports.
+    lit = "illumination/plate=" if table.name == "illumination" else ""
     for column, old, new in (
-        ("path", f"{folder}{plate}/", f"{folder}{name}/"),
+        ("path", f"{lit}{plate}/", f"{lit}{name}/"),
         ("zarr", f"corrected_images/{plate}.zarr", f"corrected_images/{name}.zarr"),
     ):
         if column in frame.columns:
-            frame = frame.with_columns(pl.col(column).str.replace(old, new, literal=True))
+            text = pl.col(column)
+            # An archive keeps its name: its vessel has another plate, in plates.csv.
+            archive = text.str.starts_with(f"{old}EssenFiles/") | text.str.starts_with(f"{old}ScanData/")
+            moved = pl.lit(new) + text.str.slice(len(old))
+            kept = pl.when(text.str.starts_with(old) & ~archive).then(moved).otherwise(text)
+            frame = frame.with_columns(kept.alias(column))
     if table.name == "rejected_files":
         frame = frame.with_columns(pl.lit(None, pl.String).alias("image_id"))
     recipe = recipe_of(part)

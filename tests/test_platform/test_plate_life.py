@@ -1,11 +1,14 @@
 """The end, the new name and the second import of a plate: in the tables, the partition and what the sensors know."""
 
+import json
+
 import dagster as dg
 import pytest
 from builders import embeddings_frame, image_rows, plate_map_frame, plates_frame, scans_frame, typed
 from watching import Landing, new_run
 
 from phenoassets.errors import ExportError, SettingsError, StoreError
+from phenoassets.imaging.store import PlateStore
 from phenoassets.incucyte.observing import Ledger
 from phenoassets.layers.export import image_ids
 from phenoassets.layers.plate_life import plate_folders
@@ -161,6 +164,30 @@ def test_a_renamed_plate_keeps_its_rows_and_pixels_under_its_new_name(landing):
     assert len(Ledger(landing.home.watch).settled_files("Q")) == 4
     assert looks(landing, 4) == ["Q"]
     assert list(landing.home.watch.glob("*.renaming")) == []
+
+
+def test_only_the_plates_own_folder_is_renamed_in_a_path(landing):
+    raw = {"format": "tiff", "sha256": "0", "bytes": 3, "width": 1, "height": 1, "dtype": "uint8"}
+    paths = ["P1/a/P1/x.tif", "ScreenP1/EssenFiles/x.tif", "x/P1/y.tif", "P1/EssenFiles/ScanData/x.tif"]
+    rows = [row | raw | {"path": path} for row, path in zip(image_rows("P1"), paths, strict=True)]
+    landing.store.write("raw_images", typed("raw_images", rows), plate="P1")
+    light = {"plate": "P1", "channel": "phase", "digest": "d", "scans": ["a"], "n_images": 1, "height": 1, "width": 1}
+    light |= {"path": "illumination/plate=P1/phase.npy", "limits": "{}"}
+    landing.store.write("illumination", typed("illumination", [light]), plate="P1")
+    (landing.exports / "P1").rename(landing.exports / "Q")
+    do(rename(landing.screen, "P1", "Q"))
+    found = landing.store.read("raw_images", plate="Q")["path"].to_list()
+    assert sorted(found) == sorted(["Q/a/P1/x.tif", *paths[1:]])
+    assert landing.store.read("illumination", plate="Q")["path"].to_list() == ["illumination/plate=Q/phase.npy"]
+
+
+def test_the_pixels_of_a_renamed_plate_say_its_new_name(landing):
+    pixels = landing.home.zarr("P1")
+    PlateStore(pixels).ensure(["A01"], [1], ["phase"], (4, 4), "uint8")
+    (landing.exports / "P1").rename(landing.exports / "Q")
+    do(rename(landing.screen, "P1", "Q"))
+    document = json.loads((landing.home.zarr("Q") / "zarr.json").read_text())
+    assert document["attributes"]["ome"]["plate"]["name"] == "Q"
 
 
 def test_a_renaming_that_was_killed_is_finished_by_asking_again(landing):
