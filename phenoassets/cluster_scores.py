@@ -1,7 +1,7 @@
 """How good a clustering of curves is, and which number of clusters to take: the usual scores, under DTW.
 
 In go curves and labels; out come numbers, one row a k. Clustering itself is `phenoassets.dtw`'s, and whether the
-clusters show every pattern there is, `phenoassets.effects` tells.
+clusters show every pattern there is, `phenoassets.choosing_k` tells.
 """
 
 from __future__ import annotations

@@ -84,6 +84,8 @@ def fit_dose_response(
     x, y, s = np.log10(x[known]), y[known], s[known]
     if len(np.unique(x)) < MIN_DOSES:
         return DoseResponse(TOO_FEW)
+    if y.max() - y.min() <= 1e-9 * np.abs(y).max():  # alike to rounding
+        return DoseResponse(FLAT)
     fitted = _polished(x, y, _search(x, y[None])[0])
     residual = float(np.sqrt(np.mean((y - _curve(x, *fitted)) ** 2)))
     s = np.where(np.isfinite(s), s, residual)

@@ -34,7 +34,7 @@ class EffectRules:
     sustained_hours
         How long that is.
     end_hours
-        The last hours, whose median is the end level.
+        The last hours: a response is held to have fallen or not by their median.
     fallen_level
         A response has fallen when its end level, above the null band, is below this share of its peak.
     risen_level

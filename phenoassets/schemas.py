@@ -426,7 +426,7 @@ _ALL: Final = (
             _maybe("end_level", F64, "Mean distance over the last scans"),
             _maybe("peak_level", F64, "Largest smoothed distance"),
             _maybe("peak_hours", F64, "When", "h"),
-            _maybe("onset_hours", F64, "First time after which the distance stays above the null band", "h"),
+            _maybe("onset_hours", F64, "Time from which the distance stays above the null band for hours on end", "h"),
             _maybe("silhouette", F64, "Silhouette under DTW"),
         ),
         grain="screen",

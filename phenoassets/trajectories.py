@@ -2,7 +2,7 @@
 
 In go well profiles (or image quality), the plate map and the scans of one plate; out come ``temporal_distances`` and
 ``growth_curves`` of that plate. Averaging plates and scaling curves is `phenoassets.preparation`'s, clustering
-`phenoassets.clustering`'s, naming effects `phenoassets.effects`'s; this module re-exports what notebooks ask for here.
+`phenoassets.dtw`'s, naming effects `phenoassets.effects`'s; this module re-exports what notebooks ask for here.
 """
 
 from __future__ import annotations

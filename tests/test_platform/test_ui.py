@@ -116,7 +116,7 @@ def show_picture(page):
 
 def test_an_answer_shows_columns_row_count_and_a_passed_check(page, server):
     page.goto(f"http://127.0.0.1:{server[1]}/assets/temporal_clusters/convae_pooled?view=overview")
-    page.get_by_text("First time after which the distance stays above the null band").wait_for(timeout=60_000)
+    page.get_by_text("Time from which the distance stays above the null band for hours on end").wait_for(timeout=60_000)
     page.get_by_text("Row count").first.wait_for(timeout=60_000)
     page.goto(f"http://127.0.0.1:{server[1]}/assets/temporal_clusters/convae_pooled?view=checks")
     page.get_by_text("fits_schema").first.wait_for(timeout=60_000)

@@ -158,3 +158,9 @@ def test_switches_are_listed_with_their_doses():
         "cytostatic at 1, mixed at 10"
     ]
     assert effect_switches([], []) == []
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-9, 1.0, 5e4, 1e12])
+def test_responses_that_are_all_alike_do_not_change_with_dose(level):
+    assert fit_dose_response([0.1, 1, 10, 100], [level] * 4).answer == FLAT
+    assert fit_dose_response([0.1, 1, 10, 100], [level, level, level, level * (1 + 1e-15)]).answer == FLAT
