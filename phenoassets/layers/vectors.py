@@ -122,6 +122,8 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
     )
     store.write("temporal_distances", frame, model=name, plate=plate, recipe=current_recipe(screen, store, plate, name))
     notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": hours if hours is not None else "?"}
+    if lacking := sorted(set(settings.stored_features) - set(frame["features"])):
+        notes["too few controls for"] = f"{', '.join(lacking)} distances: at least two control wells are needed"
     return Written("temporal_distances", frame.height, frame.height, version_of(frame), notes)
 
 

@@ -176,6 +176,8 @@ def test_no_control_well_is_an_error_and_one_is_enough_to_go_on(bench, controls,
     else:
         found = ask([home], "SELECT count(*) FROM temporal_distances WHERE plate = 'few'").item()
         assert found > 0
+        few = ask([home], "SELECT effect, cluster FROM effects WHERE condition_id LIKE '%Drug%'")
+        assert set(few.rows()) == {(None, -1)}  # said to be unknown, neither lost nor guessed
     assert_good_plate_is_there(home)
 
 
