@@ -5,6 +5,7 @@ rescan, which measures every file again.
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -19,12 +20,14 @@ from phenoassets.layers.export import landing_of
 from phenoassets.layers.rewritten import find_rewritten
 from phenoassets.layers.state import PlateState, disk_use, free_bytes, known_plates, plate_state
 from phenoassets.layers.wishes import removed_plates
+from phenoassets.schemas import TABLES, Vector
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
 from sensors.exports import SENSOR
 from sensors.headless import instance_of
 from sensors.runs import last_outcome
 
+_VECTORS = [name for name, table in TABLES.items() if any(isinstance(c.dtype, Vector) for c in table.columns)]
 COLUMNS = {
     "plate": pl.String,
     "images": pl.Int64,
@@ -34,6 +37,9 @@ COLUMNS = {
     "missing": pl.String,
     "last run": pl.String,
     "sensor": pl.String,
+    "pixels": pl.String,
+    "vectors": pl.String,
+    "tables": pl.String,
     "problem": pl.String,
 }
 
@@ -61,7 +67,8 @@ def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[s
     -------
     frame, lines
         plate, images, new, rejected, stale, missing (layers, separated by commas), last run (succeeded, failed,
-        running, canceled), sensor (what it knows of the plate), problem; and lines.
+        running, canceled), sensor (what it knows of the plate), pixels, vectors, tables (disk in use), problem; and
+        lines.
     """
     store = TableStore(screen.home)
     try:
@@ -72,14 +79,19 @@ def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[s
     platform = _ask_platform(screen, plates)
     states = [plate_state(screen, store, plate) for plate in plates]
     removed = removed_plates(screen.home)
-    rows = [_row(screen, state, platform, state.plate in removed) for state in states]
-    lines = [*unreadable, *([platform.trouble] if platform.trouble else []), *_lines(screen, landing, states)]
+    used = disk_use(screen.home)
+    rows = [_row(screen, state, platform, state.plate in removed, used.get(state.plate, {})) for state in states]
+    lines = [*unreadable, *([platform.trouble] if platform.trouble else []), *_lines(screen, landing, states, used)]
     if rescan and not unreadable:
         lines += _rescanned(screen, store)
     return pl.DataFrame(rows, schema=COLUMNS, orient="row"), lines
 
 
-def _row(screen: Screen, state: PlateState, platform: _Platform, removed: bool) -> tuple[object, ...]:
+def _row(
+    screen: Screen, state: PlateState, platform: _Platform, removed: bool, used: Mapping[str, int]
+) -> tuple[object, ...]:
+    vectors = sum(used.get(table, 0) for table in _VECTORS)
+    pixels = used.get("pixels", 0)
     watched = platform.watch.plates.get(state.plate)
     return (
         state.plate,
@@ -90,6 +102,7 @@ def _row(screen: Screen, state: PlateState, platform: _Platform, removed: bool) 
         ", ".join(_shortened(screen, state.missing)),
         platform.runs.get(state.plate) or "",
         "removed" if removed else _knows(screen, watched, platform.runs.get(state.plate)),
+        *map(_size, (pixels, vectors, sum(used.values()) - pixels - vectors)),
         state.problem,
     )
 
@@ -122,7 +135,9 @@ def _knows(screen: Screen, watched: Watched | None, last_run: str | None) -> str
     return "new scans wait to settle" if changed else watched.status
 
 
-def _lines(screen: Screen, landing: Landing, states: list[PlateState]) -> Iterator[str]:
+def _lines(
+    screen: Screen, landing: Landing, states: list[PlateState], used: Mapping[str, Mapping[str, int]]
+) -> Iterator[str]:
     stale = [state for state in states if state.stale]
     if stale:
         n_images = sum(state.images * len(state.stale) for state in stale)  # each stale layer looks at every image
@@ -135,12 +150,14 @@ def _lines(screen: Screen, landing: Landing, states: list[PlateState]) -> Iterat
         yield f"unmapped: vessel {vessel} in {archive}; name its plate under vessel_id in plates.csv"
     if landing.loose:
         yield f"unmapped: {landing.loose} images lie beside the plates' folders in {screen.exports}"
-    used = disk_use(screen.home)
-    listed = ", ".join(f"{table} {_gb(size)}" for table, size in sorted(used.items(), key=lambda item: -item[1]))
+    layers: Counter[str] = Counter()
+    for sizes in used.values():
+        layers.update(sizes)
+    listed = ", ".join(f"{layer} {_size(size)}" for layer, size in layers.most_common())
     yield f"disk: {listed or 'nothing yet'}"
     floor = screen.settings.storage.min_free_gb
     free = free_bytes(screen.home)
-    yield f"free: {_gb(free)} in {screen.home.root}" + (
+    yield f"free: {_size(free)} in {screen.home.root}" + (
         f", below min_free_gb = {floor:g}" if free < floor * 1e9 else ""
     )
 
@@ -173,5 +190,7 @@ def _cursor(instance: dg.DagsterInstance) -> str | None:
     return newest.cursor if newest is not None else None
 
 
-def _gb(size: int) -> str:
-    return f"{size / 1e9:,.2f} GB"
+def _size(size: int) -> str:
+    """Bytes for a person; nothing where there are none."""
+    steps = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+    return next((f"{size / step:,.1f} {unit}" for step, unit in steps if size >= step), f"{size} B" if size else "")

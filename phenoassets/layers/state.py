@@ -5,12 +5,13 @@ In go a screen and its store; out come plain rows. Whether runs failed is known 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from phenoassets.errors import PhenoassetsError
+from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.home import Home, check_plate_name
 from phenoassets.incucyte.landing import Landing
 from phenoassets.layers.common import calibration_of, correction_recipe, embedding_recipe
@@ -40,7 +41,7 @@ class PlateState:
     missing
         Layers that were never made.
     problem
-        Why the export cannot be read, where it cannot.
+        Why the export or a table cannot be read, where it cannot.
     """
 
     plate: str
@@ -66,10 +67,10 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
     except PhenoassetsError as error:
         state.problem = str(error)
         return state
-    known = store.read("raw_images", plate=plate, columns=["path", "bytes"])
-    rejected = store.read("rejected_files", plate=plate, columns=["path"])
-    state.images, state.rejected = known.height, rejected.height
     try:
+        known = store.read("raw_images", plate=plate, columns=["path", "bytes"])
+        rejected = store.read("rejected_files", plate=plate, columns=["path"])
+        state.images, state.rejected = known.height, rejected.height
         listed = list_plate(screen, plate).images
         root = screen.exports
         paths = {Path(path).relative_to(root).as_posix() for path in listed["path"]}
@@ -77,19 +78,53 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
     except PhenoassetsError as error:
         state.problem = str(error)
     state.missing = [layer for layer, parts in _layers(screen, store, plate) if not parts]
-    state.stale = list(_stale(screen, store, plate))
+    try:
+        state.stale = list(_stale(screen, store, plate))
+    except StoreError as error:
+        state.problem = state.problem or str(error)
     return state
 
 
-def disk_use(home: Home, plate: str | None = None) -> dict[str, int]:
-    """Bytes that each layer uses, of one plate or of all."""
-    found: dict[str, int] = {}
-    for table in (*TABLES, "illumination"):
-        folder = home.table(table)
-        files = (p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else iter(())
-        marks = (f"plate={plate}", f"{plate}.zarr") if plate else ()
-        found[table] = sum(p.stat().st_size for p in files if not marks or any(m in p.parts for m in marks))
-    return {table: size for table, size in found.items() if size}
+def disk_use(home: Home) -> dict[str, dict[str, int]]:
+    """Bytes that each layer uses, by plate and table; under an empty name what is of no one plate.
+
+    The pixels of `corrected_images` stand under ``pixels``.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for table in TABLES:
+        for place, size in _sizes(home.table(table).as_posix()).items():
+            plate, layer = (place.removesuffix(".zarr"), "pixels") if place.endswith(".zarr") else (place, table)
+            found.setdefault(plate, {})[layer] = size
+    return found
+
+
+def _sizes(folder: str) -> dict[str, int]:
+    """Bytes of the files below `folder`, by the plate whose folder or Zarr (then with its ending) they lie in."""
+    # Plain os.scandir and a list: a home has some hundred thousand files and folders in its Zarr stores.
+    sizes: dict[str, int] = {}
+    waiting = [(folder, "")]
+    while waiting:
+        path, place = waiting.pop()
+        total = 0
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, place or _place(entry.name)))
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:  # not made yet, or swapped by a run meanwhile
+            continue
+        if total:
+            sizes[place] = sizes.get(place, 0) + total
+    return sizes
+
+
+def _place(folder: str) -> str:
+    """``P1`` of ``plate=P1``, ``P1.zarr`` of itself, nothing of any other folder."""
+    if folder.startswith("plate="):
+        return folder.removeprefix("plate=")
+    return folder if folder.endswith(".zarr") and not folder.startswith(".") else ""
 
 
 def free_bytes(home: Home) -> int:

@@ -1,6 +1,7 @@
 """What `phenoassets status` says of plates, runs, disk and files that were rewritten."""
 
 import os
+import re
 import time
 
 import dagster as dg
@@ -17,6 +18,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from watching import Landing
 
 from phenoassets.layers.common import calibration_of, correction_recipe
+from phenoassets.layers.state import disk_use
 from phenoassets.layers.wishes import make_wish
 from sensors.headless import instance_of
 from sensors.overview import COLUMNS, overview
@@ -72,7 +74,46 @@ def test_each_plate_has_one_row_with_what_is_new_rejected_and_missing(landing):
     assert found["P1"]["missing"].startswith("plates, plate_maps")
     assert found["P2"]["missing"].startswith("plate_maps")
     assert "embeddings" in found["P1"]["missing"] and "embeddings/pixel_pca" not in found["P1"]["missing"]
-    assert any(line.startswith("disk: ") and "rejected_files 0.00 GB" in line for line in lines)
+    assert any(re.match(r"disk: .*rejected_files [0-9.]+ kB", line) for line in lines)
+
+
+def test_the_disk_that_each_plate_uses_is_shown_by_layer(landing):
+    for plate, n in (("P1", 1), ("P2", 3)):
+        pixels = landing.home.zarr(plate) / "A" / "1" / "plate=P9"
+        pixels.mkdir(parents=True)
+        (pixels / "c0").write_bytes(bytes(n * 1_500_000))
+        (landing.home.zarr(plate) / "zarr.json").write_bytes(bytes(10_000))
+        for table in ("embeddings", "well_profiles"):
+            folder = landing.home.table(table, "pixel_pca", plate)
+            folder.mkdir(parents=True)
+            (folder / "part.txt").write_bytes(bytes(n * 1_000))
+        landing.store.write("plates", plates_frame(plate), plate=plate)
+    answers = landing.home.table("phenotypes", "pixel_pca")
+    answers.mkdir(parents=True)
+    (answers / "part.txt").write_bytes(bytes(7_000_000))
+    found, lines = rows(landing)
+    assert (found["P1"]["pixels"], found["P1"]["vectors"]) == ("1.5 MB", "2.0 kB")
+    assert (found["P2"]["pixels"], found["P2"]["vectors"]) == ("4.5 MB", "6.0 kB")
+    size = (landing.store.folder("plates", plate="P1") / "part.parquet").stat().st_size
+    assert disk_use(landing.home)["P1"]["plates"] == size
+    assert found["P1"]["tables"] == f"{size / 1000:.1f} kB"
+    [line] = [line for line in lines if line.startswith("disk: ")]
+    assert line.startswith("disk: phenotypes 7.0 MB, pixels 6.0 MB, ")
+    assert "well_profiles 4.0 kB" in line
+
+
+def test_a_plate_with_a_damaged_table_is_shown_with_the_remedy_and_the_others_as_ever(landing):
+    raw = {"format": "t", "sha256": "0", "bytes": 3, "width": 1, "height": 1, "dtype": "uint8"}
+    for plate in ("P1", "P2"):
+        landing.put(plate, range(2))
+        image = {"plate": plate, "well": "A01", "field": 1, "channel": "phase", "scan": "a", "image_id": "1"}
+        frame = typed("raw_images", [image | raw | {"path": f"{plate}/x.tif"}])
+        landing.store.write("raw_images", frame, plate=plate)
+    [part] = landing.store.parts("raw_images", plate="P1")
+    part.write_bytes(b"")
+    found, _ = rows(landing)
+    assert found["P1"]["problem"].endswith("is damaged; phenoassets plate reimport P1 makes the tables of P1 anew")
+    assert (found["P2"]["problem"], found["P2"]["images"]) == ("", 1)
 
 
 def test_failed_attempts_and_giving_up_are_shown_with_the_time_of_the_next(landing):
