@@ -8,7 +8,7 @@ import pytest
 
 from phenoassets.errors import MetricTableError
 from phenoassets.incucyte import read_metric_table
-from phenoassets.incucyte.metric_tables import is_metric_table
+from phenoassets.incucyte.metric_tables import is_metric_table, read_metric_header
 
 HEAD = "Label: x\nMetric: Phase Object Confluence (Percent)\nCell Type: HeLa\nPassage: 1\nNotes:\n\n"
 
@@ -64,6 +64,12 @@ def test_the_real_table_with_korean_half_days_has_standard_errors(shared):
     assert frame.filter((pl.col("well") == "B02") & (pl.col("elapsed_hours") == 2))["value"].item() == 0.3722095
 
 
+def test_what_stands_above_the_table_is_read(shared):
+    header = read_metric_header(shared / "metric_tables" / "example_data.txt")
+    assert header["Metric"] == "Phase Object Confluence (Percent)"
+    assert header["Cell Type"] == "MDA-MB-468"
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
@@ -101,6 +107,7 @@ def test_encodings_of_old_and_new_software_are_read(tmp_path, encoding):
     frame = table(tmp_path, "Date Time\tElapsed\tB2\n30/01/2014 17:00:00\t0\t1,5\n", encoding, head)
     assert frame["value"].to_list() == [1.5]
     assert is_metric_table(tmp_path / "metric.txt")
+    assert read_metric_header(tmp_path / "metric.txt")["Metric"] == "Phase Object Confluence (µm²/Image)"
 
 
 def test_old_korean_text_is_read(tmp_path):
