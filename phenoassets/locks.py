@@ -68,12 +68,6 @@ def plate_lock(
             path.unlink(missing_ok=True)
 
 
-def holder(folder: Path, plate: str) -> str | None:
-    """Who holds the lock of `plate`, in words; None if nobody does or the holder is gone."""
-    found = _read(folder / f"{plate}.lock")
-    return None if not found or _is_stale(found) else f"process {found.get('pid')} on {found.get('host')}"
-
-
 def _acquire(
     path: Path, plate: str, mine: dict[str, Any], deadline: float, tell: Callable[[str], None], poll: float
 ) -> None:

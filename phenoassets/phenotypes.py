@@ -1,8 +1,7 @@
 """A map of phenotypes: sphered profiles laid out in two dimensions, and the dense groups among them.
 
-In go profiles, one row a well; out come UMAP coordinates and HDBSCAN clusters, and scores of how well such clusters
-hold together. Profiles are sphered beforehand (``sphering``); pictures are ``plots``'. umap and hdbscan are imported
-where they are used: they take seconds.
+In go profiles, one row a well; out come UMAP coordinates and HDBSCAN clusters. Profiles are sphered beforehand
+(``sphering``); pictures are ``plots``'. umap and hdbscan are imported where they are used: they take seconds.
 """
 
 from __future__ import annotations
@@ -26,17 +25,6 @@ NOISE: Final = -1
 """Cluster of rows that belong to none."""
 
 _SMALLEST_MAP: Final = 10  # rows below which UMAP has no neighbourhoods to keep
-_SCORED_ROWS: Final = 5000  # rows that cluster scores are computed on, at most: silhouettes grow with their square
-_SCORES: Final = {
-    "space": pl.String(),
-    "noise": pl.String(),
-    "n_rows": pl.Int32(),
-    "n_clusters": pl.Int32(),
-    "noise_fraction": pl.Float64(),
-    "silhouette": pl.Float64(),
-    "davies_bouldin": pl.Float64(),
-    "calinski_harabasz": pl.Float64(),
-}
 _log = logging.getLogger(__name__)
 
 
@@ -110,46 +98,6 @@ def map_phenotypes(
     return table.validate(made)
 
 
-def cluster_scores(phenotypes: pl.DataFrame, profiles: pl.DataFrame, *, channel: str | None = None) -> pl.DataFrame:
-    """How well the clusters of a map hold together: in the map and among the profiles, with noise and without.
-
-    The source scores clusters in the map alone, with noise counted as one more cluster; both flatter or punish what
-    they should not, so the other three are given beside it.
-
-    Parameters
-    ----------
-    phenotypes
-        As of `map_phenotypes`.
-    profiles
-        What it was made from.
-    channel
-        As of `map_phenotypes`.
-
-    Returns
-    -------
-    pl.DataFrame
-        Four rows: space (``map``, ``profiles``), noise (``as a cluster``, ``left out``), n_rows, n_clusters,
-        noise_fraction, silhouette, davies_bouldin, calinski_harabasz. The scores are null where there are fewer than
-        two clusters, or as many clusters as rows. At most 5,000 rows are scored, drawn with a fixed seed.
-    """
-    rows = _one_of(profiles, "channel", channel)
-    key = list(TABLES["phenotypes"].key)
-    both = phenotypes.join(rows.select(*key, "profile"), on=key).sort(key)
-    if both.height != phenotypes.height:
-        raise ProfileError(
-            f"{phenotypes.height - both.height} of {phenotypes.height} mapped wells have no profile here; "
-            "give the profiles that the map was made from"
-        )
-    clusters = both["cluster"].to_numpy()
-    spaces = {"map": both.select("umap_1", "umap_2").to_numpy(), "profiles": vectors(both, "profile")}
-    made = []
-    for space, x in spaces.items():
-        for noise, keep in (("as a cluster", np.full(len(x), True)), ("left out", clusters != NOISE)):
-            place = {"space": space, "noise": noise, "noise_fraction": _noise_fraction(clusters)}
-            made.append({**place, **_scores(x[keep].astype(np.float64), clusters[keep])})
-    return pl.DataFrame(made, schema=_SCORES)
-
-
 def _layout(x: Doubles, n_neighbors: int, min_dist: float, max_components: int | None, seed: int) -> Doubles:
     """Coordinates (n, 2) of the rows of `x` (n, d)."""
     if len(x) < _SMALLEST_MAP or not np.ptp(x, axis=0).any():
@@ -208,27 +156,6 @@ def _dense_groups(coordinates: Doubles, min_cluster_size: int, min_samples: int)
             core_dist_n_jobs=1,
         ).fit(coordinates)
     return finder.labels_.astype(np.int32), np.nan_to_num(finder.probabilities_.astype(np.float64))
-
-
-def _scores(x: Doubles, clusters: npt.NDArray[np.integer]) -> dict[str, int | float | None]:
-    n_clusters = len(np.unique(clusters))
-    found: dict[str, int | float | None] = {"n_rows": len(x), "n_clusters": n_clusters}
-    if len(x) > _SCORED_ROWS:
-        drawn = np.sort(np.random.default_rng(0).choice(len(x), _SCORED_ROWS, replace=False))
-        x, clusters = x[drawn], clusters[drawn]
-    if not 2 <= len(np.unique(clusters)) < len(x):
-        return found | dict.fromkeys(("silhouette", "davies_bouldin", "calinski_harabasz"))
-    from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
-
-    return found | {
-        "silhouette": float(silhouette_score(x, clusters)),
-        "davies_bouldin": float(davies_bouldin_score(x, clusters)),
-        "calinski_harabasz": float(calinski_harabasz_score(x, clusters)),
-    }
-
-
-def _noise_fraction(clusters: npt.NDArray[np.integer]) -> float | None:
-    return float((clusters == NOISE).mean()) if len(clusters) else None
 
 
 def _standardized(x: Doubles) -> Doubles:

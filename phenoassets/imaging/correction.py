@@ -18,7 +18,6 @@ from PIL import Image
 from phenoassets.errors import ImageError
 
 CROP: Final = 256
-DEFAULT_RECIPE: Final = "flat_field"
 
 
 @dataclass(frozen=True)

@@ -183,13 +183,6 @@ class QualityLimits:
         """sha256 of the JSON."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-    def only(self, channel: str) -> QualityLimits:
-        """The limits of one channel."""
-        return QualityLimits(
-            {name: limits for name, limits in self.channels.items() if name == channel},
-            {name: count for name, count in self.n_images.items() if name == channel},
-        )
-
     @classmethod
     def merge(cls, parts: list[QualityLimits]) -> QualityLimits:
         """One set of limits out of one for each channel."""

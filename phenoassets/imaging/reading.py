@@ -20,7 +20,6 @@ from PIL import Image
 
 from phenoassets.errors import ImageError
 
-SUFFIXES: Final = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 MAX_PIXELS: Final = 80_000_000
 """Larger pictures are refused before a pixel is decoded: no instrument writes them, decompression bombs do."""
 

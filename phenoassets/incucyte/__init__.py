@@ -6,7 +6,7 @@ In go the vendor's files; out come frames of the tables that they stand for. Pix
 from __future__ import annotations
 
 from phenoassets.incucyte.conditions import ControlRules, condition_id
-from phenoassets.incucyte.folders import Listing, find_images, list_export, list_vessels, resolve_duplicates
+from phenoassets.incucyte.folders import Listing, find_images, list_export
 from phenoassets.incucyte.landing import Landing, Source, find_plates
 from phenoassets.incucyte.metric_tables import read_metric_table
 from phenoassets.incucyte.names import ImageName, parse_image_name
@@ -29,13 +29,11 @@ __all__ = [
     "find_plates",
     "hours_since_start",
     "list_export",
-    "list_vessels",
     "look",
     "observe",
     "parse_image_name",
     "plan",
     "read_metric_table",
     "read_plate_map",
-    "resolve_duplicates",
     "scan_table",
 ]

@@ -7,18 +7,18 @@ listed and measured, never opened. Whether an export has settled is ``settled.py
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from phenoassets.errors import ExportError, ImageError
-from phenoassets.incucyte.archive import ScanFolder, find_archive, parse_archive_name, scan_folders, scan_of_folder
+from phenoassets.errors import ExportError
+from phenoassets.incucyte.archive import parse_archive_name, scan_of_folder
 from phenoassets.incucyte.names import DEFAULT_CHANNEL, ImageName, channel_in, parse_elapsed, parse_image_name
 from phenoassets.incucyte.plate_maps import PLATE_MAP_SUFFIXES
-from phenoassets.incucyte.walking import Folder, is_image_file, is_text, list_folder, walk
+from phenoassets.incucyte.walking import Folder, is_image_file, is_text, walk
 
 IMAGES_SCHEMA: Final = {
     "path": pl.String(),
@@ -37,7 +37,6 @@ _COMPANIONS: Final = (
     *PLATE_MAP_SUFFIXES,
     ".toml", ".json", ".md", ".pdf", ".log", ".zip", ".icarch", ".parquet", ".doc", ".docx", ".rtf", ".ini", ".html",
 )  # fmt: skip
-_IMAGE_KEY: Final = ("well", "field", "channel", "scan")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Listing:
     ----------
     images
         path (absolute), prefix?, well, field, channel, scan, elapsed?, scanned_at?, bytes; sorted by scan, well, field,
-        channel and path. Two files of one image both stand here: `resolve_duplicates` decides.
+        channel and path. Two files of one image both stand here.
     rejected
         path (absolute), reason, detail of files that are no images of an Incucyte.
     """
@@ -83,47 +82,6 @@ def list_export(folder: str | Path) -> Listing:
     """
     folder = Path(folder).absolute()
     return list_folders(_walked(folder), folder)
-
-
-def list_vessels(root: str | Path) -> dict[str, pl.DataFrame]:
-    """Images of each vessel of an archive; see `Listing.images` for the columns.
-
-    Parameters
-    ----------
-    root
-        The folder that holds ``EssenFiles``, or ``EssenFiles`` or ``ScanData`` itself.
-
-    Raises
-    ------
-    ExportError
-        If it is no archive, or cannot be read.
-    """
-    root = Path(root).absolute()
-    if find_archive(root) is None:
-        raise ExportError(f"{root} is no archive: it holds no EssenFiles/ScanData")
-    return {vessel: listing.images for vessel, listing in list_archive(root).items()}
-
-
-def list_archive(root: str | Path) -> dict[str, Listing]:
-    """Images and rejected files of each vessel of an archive; empty where there is none."""
-    root = Path(root).absolute()
-    by_vessel: dict[str, list[Folder]] = {}
-    for scan in _archive_scans(root):
-        names, _ = _readable(scan.path)
-        by_vessel.setdefault(scan.vessel, []).append(Folder(scan.path, scan.path.name, names))
-    return {vessel: list_folders(folders, root) for vessel, folders in sorted(by_vessel.items())}
-
-
-def _archive_scans(folder: Path) -> list[ScanFolder]:
-    scan_data = find_archive(folder)
-    return [] if scan_data is None else scan_folders(scan_data)
-
-
-def _readable(path: Path) -> tuple[list[str], list[str]]:
-    try:
-        return list_folder(path)
-    except OSError as error:
-        raise ExportError(f"folder {path} cannot be read: {error.strerror or error}; check the share") from error
 
 
 def _walked(folder: Path) -> list[Folder]:
@@ -205,47 +163,3 @@ def _row(path: Path, name: ImageName, channel: str | None, elapsed: dt.timedelta
 
 def _text(path: Path | str) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
-
-
-def resolve_duplicates(images: pl.DataFrame, digest: Callable[[str], str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Decide where two files are one image: equal bytes are one, unequal bytes are a conflict that leaves neither.
-
-    Parameters
-    ----------
-    images
-        As in `Listing.images`.
-    digest
-        Digest of a file's bytes by its path; only files of doubled images are asked for.
-
-    Returns
-    -------
-    images, rejected
-        The images that remain, in their order, and path, reason (``conflicting_duplicate``, ``identical_duplicate`` or
-        ``unreadable``) and detail of the files that do not.
-    """
-    doubled = images.filter(pl.struct(_IMAGE_KEY).is_duplicated())
-    rejected: list[tuple[str, str, str]] = []
-    for key, group in doubled.group_by(_IMAGE_KEY, maintain_order=True):
-        rejected += _duplicates(key, group["path"].sort().to_list(), digest)
-    frame = pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row").sort("path")
-    return images.filter(~pl.col("path").is_in(frame["path"].implode())), frame
-
-
-def _duplicates(key: tuple[Any, ...], paths: list[str], digest: Callable[[str], str]) -> list[tuple[str, str, str]]:
-    rows: list[tuple[str, str, str]] = []
-    digests: dict[str, str] = {}
-    for path in paths:
-        try:
-            digests[path] = digest(path)
-        except (OSError, ImageError) as error:
-            rows.append((path, "unreadable", f"cannot be read: {error}"))
-    well, field, channel, scan = key
-    image = f"well {well}, image {field}, {channel}, scan {scan}"
-    if len(set(digests.values())) > 1:
-        for path in digests:
-            others = ", ".join(other for other in digests if other != path)
-            detail = f"{image} is also in {others} with other bytes; remove the wrong one"
-            rows.append((path, "conflicting_duplicate", detail))
-        return rows
-    kept, *copies = digests or [""]
-    return rows + [(path, "identical_duplicate", f"{image} is also in {kept} with the same bytes") for path in copies]

@@ -278,9 +278,3 @@ def remove(state: WatchState, plate: str) -> WatchState:
     """`state` in which `plate` is not asked for until `ask_again`, though its files may stay among the exports."""
     known = state.plates.get(plate, _BLANK)
     return replace(state, plates={**state.plates, plate: replace(known, status="removed")})
-
-
-def rename(state: WatchState, old: str, new: str) -> WatchState:
-    """`state` in which what is known of plate `old` is known of `new`."""
-    plates = {new if plate == old else plate: known for plate, known in state.plates.items()}
-    return replace(state, plates=plates)

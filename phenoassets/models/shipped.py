@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from phenoassets.models.card import WEIGHTS_FILE, Card
+from phenoassets.models.card import Card
 from phenoassets.models.convae import POOLED, readout_dim
 from phenoassets.models.registry import SHIPPED, write_model
 from phenoassets.models.training import Plan, Step, train_model, train_pixel_pca
@@ -95,11 +95,6 @@ def write_pooled(folder: Path, flat: Card) -> Card:
         "training": flat.training,
     }
     return write_model(folder / "convae_pooled", fields, None, replace=True)
-
-
-def shipped_bytes(folder: Path = SHIPPED) -> int:
-    """Size of all shipped files."""
-    return sum(path.stat().st_size for path in folder.glob("*/*") if path.name in (WEIGHTS_FILE, "card.json"))
 
 
 def _squares(frame: NDArray[Any], side: int = 256) -> Iterator[NDArray[Any]]:

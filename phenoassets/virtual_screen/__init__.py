@@ -1,7 +1,7 @@
 """A simulated screen with known truth, written as an Incucyte would export it.
 
 In goes a seed; out come images, plate maps and the truth that follows from the mechanisms (`simulate`), or frames in
-memory (`well_frames`, `iter_plate_frames`, `training_images`). It uses numpy and scipy alone; polars and tifffile
+memory (`well_frames`, `training_images`). It uses numpy and scipy alone; polars and tifffile
 write its files. Nothing of the pipeline that reads a screen is used here, and nothing there reads the truth.
 """
 
@@ -9,7 +9,6 @@ from phenoassets.virtual_screen.export import simulate, truth_tables
 from phenoassets.virtual_screen.frames import (
     FIRST_TRAINING_SEED,
     Frame,
-    iter_plate_frames,
     scan_hours,
     training_images,
     well_frames,
@@ -25,7 +24,6 @@ __all__ = [
     "Screen",
     "WellDesign",
     "design_screen",
-    "iter_plate_frames",
     "scan_hours",
     "simulate",
     "training_images",

@@ -85,12 +85,6 @@ def _bubble(rng: np.random.Generator) -> tuple[float, float, float]:
     return float(rng.uniform(0, FRAME[0])), float(rng.uniform(0, FRAME[1])), float(rng.uniform(90, 220))
 
 
-def iter_plate_frames(screen: Screen, plate: Plate, hours: Sequence[float]) -> Iterator[Frame]:
-    """Frames of a plate, well by well, each at `hours`, without a file being written."""
-    for well in plate.wells:
-        yield from well_frames(screen, plate, well, hours)
-
-
 def training_images(
     seeds: Iterable[int],
     n: int,

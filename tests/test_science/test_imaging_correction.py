@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from phenoassets.errors import ImageError
-from phenoassets.imaging.correction import CROP, DEFAULT_RECIPE, RECIPES, centre_crop, flat_field, sharpen
+from phenoassets.imaging.correction import CROP, RECIPES, centre_crop, flat_field, sharpen
 from phenoassets.imaging.illumination import FEW, METHODS, estimate_illumination, spread
 from phenoassets.imaging.reading import read_image
 
@@ -111,7 +111,6 @@ def test_every_recipe_keeps_the_type_and_leaves_its_input_alone(name, dtype):
 
 def test_recipes_are_told_apart_by_name_and_digest():
     assert set(RECIPES) >= {"flat_field", "paper", "authors_resize", "none"}
-    assert DEFAULT_RECIPE in RECIPES
     assert all(name == recipe.name for name, recipe in RECIPES.items())
     digests = {recipe.digest for recipe in RECIPES.values()}
     assert len(digests) == len(RECIPES)

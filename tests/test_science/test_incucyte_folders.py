@@ -1,17 +1,15 @@
-"""Exports on disk: flat, in folders, as an archive; duplicates; scans in order."""
+"""Exports on disk: flat, in folders, as an archive; scans in order."""
 
 import datetime as dt
-import hashlib
 import os
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from phenoassets.errors import ExportError, ImageError, SettingsError
-from phenoassets.incucyte import find_images, find_plates, list_export, list_vessels, resolve_duplicates, scan_table
+from phenoassets.errors import ExportError, SettingsError
+from phenoassets.incucyte import find_images, find_plates, list_export, scan_table
 from phenoassets.incucyte.archive import parse_archive_name
-from phenoassets.incucyte.folders import list_archive
 from phenoassets.incucyte.scans import hours_since_start
 from phenoassets.schemas import TABLES
 
@@ -21,10 +19,6 @@ def put(folder, *names, content=b"x"):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-
-
-def sha256(path):
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def test_a_flat_export_is_listed_with_sizes_in_order_of_scan_and_well(tmp_path):
@@ -138,16 +132,16 @@ def archive(root, vessels=("12", "13"), times=("1908/30/0021", "1908/30/0221")):
 
 def test_an_archive_gives_each_vessels_images_with_local_times(tmp_path):
     archive(tmp_path)
-    vessels = list_vessels(tmp_path)
-    assert list(vessels) == ["12", "13"]
-    assert vessels["12"].select("well", "field", "channel", "scan").rows() == [
+    plates = {"12": "P1", "13": "P2"}
+    vessels = {plate: source.list() for plate, source in find_plates(tmp_path, plates).sources.items()}
+    assert list(vessels) == ["P1", "P2"]
+    assert vessels["P1"].images.select("well", "field", "channel", "scan").rows() == [
         ("A01", 1, "phase", "2019-08-30T00:21"),
         ("B02", 1, "green", "2019-08-30T00:21"),
         ("A01", 1, "phase", "2019-08-30T02:21"),
         ("B02", 1, "green", "2019-08-30T02:21"),
     ]
-    assert list_vessels(tmp_path / "EssenFiles" / "ScanData").keys() == vessels.keys()
-    assert all(listing.rejected.is_empty() for listing in list_archive(tmp_path).values())
+    assert all(listing.rejected.is_empty() for listing in vessels.values())
 
 
 def test_an_archive_of_one_vessel_is_a_plate_and_of_several_is_refused(tmp_path):
@@ -156,8 +150,6 @@ def test_an_archive_of_one_vessel_is_a_plate_and_of_several_is_refused(tmp_path)
     archive(tmp_path / "two")
     with pytest.raises(ExportError, match=r"vessels 12, 13; name the plate of each under vessel_id"):
         list_export(tmp_path / "two")
-    with pytest.raises(ExportError, match="is no archive"):
-        list_vessels(tmp_path / "empty")
 
 
 @pytest.mark.parametrize(
@@ -208,44 +200,6 @@ def test_the_exports_folder_may_be_an_archive_itself(tmp_path):
 def test_a_missing_exports_folder_is_an_error(tmp_path):
     with pytest.raises(ExportError, match="mount the share"):
         find_plates(tmp_path / "gone")
-
-
-def test_equal_bytes_are_one_image_and_unequal_bytes_leave_neither(tmp_path):
-    put(tmp_path, "a/P_A1_1_00d00h00m.tif", "b/P_A1_1_00d00h00m.tif", content=b"same")
-    put(tmp_path, "a/P_A2_1_00d00h00m.tif", content=b"one")
-    put(tmp_path, "b/Q_A2_1_00d00h00m.tif", content=b"two")
-    put(tmp_path, "a/P_A3_1_00d00h00m.tif", "b/P_A3_2_00d00h00m.tif")
-    asked = []
-    images, rejected = resolve_duplicates(find_images(tmp_path), lambda path: asked.append(path) or sha256(path))
-    assert images.select("well", "field").rows() == [("A01", 1), ("A03", 1), ("A03", 2)]
-    assert Path(images["path"][0]).parent.name == "a"
-    assert sorted(rejected["reason"]) == ["conflicting_duplicate", "conflicting_duplicate", "identical_duplicate"]
-    assert all(
-        "remove the wrong one" in d for d in rejected.filter(pl.col("reason") == "conflicting_duplicate")["detail"]
-    )
-    assert len(asked) == 4  # files that stand alone are not opened
-    assert rejected.columns == ["path", "reason", "detail"]
-
-
-def test_an_unreadable_copy_is_rejected_and_the_other_stays(tmp_path):
-    put(tmp_path, "a/P_A1_1_00d00h00m.tif", "b/P_A1_1_00d00h00m.tif")
-
-    def digest(path):
-        if "/b/" in path:
-            raise ImageError("unreadable", "it is cut short")
-        return sha256(path)
-
-    images, rejected = resolve_duplicates(find_images(tmp_path), digest)
-    assert images.height == 1
-    assert rejected["reason"].to_list() == ["unreadable"]
-
-
-def test_no_duplicates_change_nothing(tmp_path):
-    put(tmp_path, "P_A1_1_00d00h00m.tif")
-    images = find_images(tmp_path)
-    same, rejected = resolve_duplicates(images, sha256)
-    assert same.equals(images)
-    assert rejected.is_empty()
 
 
 def frame(*names):

@@ -16,7 +16,6 @@ from phenoassets.incucyte.settled import (
     open_run_keys,
     plan,
     remove,
-    rename,
 )
 
 MINUTE = 60.0
@@ -192,11 +191,6 @@ def test_asking_again_raises_the_number_and_removing_silences_a_plate():
     assert watch.look(60, "b") == []
     watch.cursor = ask_again(WatchState.from_json(watch.cursor), "P1").to_json()
     assert watch.look(61, "b") == ["P1:b:1"]
-
-
-def test_a_renamed_plate_keeps_what_is_known_of_it():
-    state = WatchState({"P1": PlateState("a", 1.0, "a", 2, past={"a": 2})})
-    assert rename(state, "P1", "P9").plates == {"P9": state.plates["P1"]}
 
 
 def test_reasons_say_why_a_run_is_needed():

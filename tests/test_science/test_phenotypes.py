@@ -7,10 +7,9 @@ import warnings
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 
 from phenoassets.errors import ProfileError
-from phenoassets.phenotypes import _nearest, cluster_scores, map_phenotypes
+from phenoassets.phenotypes import _nearest, map_phenotypes
 from phenoassets.profiles import vectors
 from phenoassets.schemas import TABLES
 
@@ -138,75 +137,6 @@ def test_profiles_that_are_not_finite_are_refused():
     x[7, 1] = np.nan
     with pytest.raises(ProfileError, match=r"1 of 60 vectors in profile .* well A08"):
         map_phenotypes(frame.with_columns(pl.Series("profile", x)))
-
-
-def labelled(frame, clusters, coordinates=None):
-    xy = vectors(frame)[:, :2].astype(np.float64) if coordinates is None else coordinates
-    return frame.select("model", "plate", "well", "window").with_columns(
-        pl.Series("umap_1", xy[:, 0]),
-        pl.Series("umap_2", xy[:, 1]),
-        pl.Series("cluster", clusters, dtype=pl.Int32),
-        pl.lit(1.0).alias("probability"),
-    )
-
-
-def test_clusters_are_scored_with_noise_and_without_in_the_map_and_among_the_profiles():
-    frame = wells()
-    clusters = np.repeat([0, 1, 2], 20)
-    clusters[::7] = -1
-    phenotypes = labelled(frame, clusters)
-    made = cluster_scores(phenotypes.sample(fraction=1, shuffle=True, seed=0), frame)
-    assert made.select("space", "noise").rows() == [
-        ("map", "as a cluster"),
-        ("map", "left out"),
-        ("profiles", "as a cluster"),
-        ("profiles", "left out"),
-    ]
-    assert made["noise_fraction"].to_list() == pytest.approx([9 / 60] * 4)
-    assert made["n_clusters"].to_list() == [4, 3, 4, 3]
-    assert made["n_rows"].to_list() == [60, 51, 60, 51]
-    x, kept = vectors(frame).astype(float), clusters != -1
-    last = made.row(3, named=True)
-    assert last["silhouette"] == pytest.approx(silhouette_score(x[kept], clusters[kept]))
-    assert last["davies_bouldin"] == pytest.approx(davies_bouldin_score(x[kept], clusters[kept]))
-    assert last["calinski_harabasz"] == pytest.approx(calinski_harabasz_score(x[kept], clusters[kept]))
-    assert made["silhouette"][0] == pytest.approx(silhouette_score(x[:, :2], clusters))
-
-
-def test_a_silhouette_worked_by_hand():
-    frame = wells((4,), d=2).with_columns(pl.Series("profile", np.array([[0, 0], [0, 1], [4, 0], [4, 1]], np.float32)))
-    made = cluster_scores(labelled(frame, [0, 0, 1, 1]), frame)
-    other = (4 + np.sqrt(17)) / 2
-    assert made["silhouette"].to_list() == pytest.approx([(other - 1) / other] * 4)
-
-
-@pytest.mark.parametrize("clusters", [[-1] * 6, [0] * 6, [0, 1, 2, 3, 4, 5]])
-def test_scores_that_are_not_defined_are_null(clusters):
-    frame = wells((6,))
-    made = cluster_scores(labelled(frame, clusters), frame)
-    assert made["silhouette"].to_list() == [None] * 4
-    assert made["calinski_harabasz"].to_list() == [None] * 4
-
-
-def test_an_empty_map_is_scored_as_nothing():
-    made = cluster_scores(map_phenotypes(wells((0,))), wells((0,)))
-    assert made["n_rows"].to_list() == [0] * 4
-    assert made["noise_fraction"].to_list() == [None] * 4
-
-
-def test_a_map_of_other_wells_is_refused():
-    frame = wells()
-    with pytest.raises(ProfileError, match="55 of 60 mapped wells have no profile here"):
-        cluster_scores(labelled(frame, [0] * 60), frame.head(5))
-
-
-def test_many_rows_are_scored_on_a_fixed_draw(monkeypatch):
-    frame = wells()
-    phenotypes = labelled(frame, np.repeat([0, 1, 2], 20))
-    monkeypatch.setattr("phenoassets.phenotypes._SCORED_ROWS", 30)
-    made = cluster_scores(phenotypes, frame)
-    assert made.equals(cluster_scores(phenotypes, frame))
-    assert made["n_rows"].to_list() == [60] * 4
 
 
 def test_the_module_is_light_until_it_is_used():

@@ -6,7 +6,6 @@ from phenoassets.errors import SettingsError
 from phenoassets.virtual_screen import (
     FIRST_TRAINING_SEED,
     design_screen,
-    iter_plate_frames,
     scan_hours,
     training_images,
     well_frames,
@@ -114,7 +113,9 @@ def test_a_bubble_is_a_ring_that_covers_cells(bank):
 def test_frames_do_not_depend_on_which_wells_were_drawn_before():
     screen = design_screen(wells=6, seed=11)
     plate = screen.plates[0]
-    together = {(f.well.name, f.hours): f.pixels for f in iter_plate_frames(screen, plate, [0.0, 4.0])}
+    together = {
+        (f.well.name, f.hours): f.pixels for well in plate.wells for f in well_frames(screen, plate, well, [0.0, 4.0])
+    }
     again = design_screen(wells=6, seed=11)
     (alone,) = (f for f in well_frames(again, again.plates[0], again.plates[0].wells[3], [0.0, 4.0]) if f.hours == 4.0)
     np.testing.assert_array_equal(together[(alone.well.name, 4.0)], alone.pixels)
