@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 HOME_DIR ?= data
+# Builds and binds all definitions, as the server does, with the settings of a home that is not there.
+LOAD := import dagster as dg; from phenoassets.definitions import build_definitions; from phenoassets.home import Home; \
+	dg.Definitions.validate_loadable(build_definitions(home=Home("no-such-home")))
 .DEFAULT_GOAL := help
 
 .PHONY: help install demo ui test lint format bench clean
@@ -36,6 +39,7 @@ lint: $(VENV)/.test  ## check style, types and that the code location loads
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -W error -c '$(LOAD)'
 
 format: $(VENV)/.test  ## format the code
 	$(BIN)/ruff check --fix .
