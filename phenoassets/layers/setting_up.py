@@ -18,13 +18,14 @@ from phenoassets.layers.export import landing_of
 from phenoassets.layers.wishes import removed_plates
 from phenoassets.screen import Screen, exports_folder, load_screen, read_settings
 from phenoassets.tables import TableStore, atomic_path, translated
+from phenoassets.warehouse import write_database
 
 # Bytes that a raw byte leaves behind at most: a corrected image, and room for its vectors and tables.
 BYTES_PER_RAW_BYTE = 1.2
 
 
 def prepare_home(home: Home, exports: Path | None, *, models: Sequence[str] = ()) -> Screen:
-    """Make `home` ready: its folder, its ``screen.toml`` and the landing folder that it names.
+    """Make `home` ready: its folder, its ``screen.toml``, its views and the landing folder that it names.
 
     Parameters
     ----------
@@ -74,6 +75,8 @@ def prepare_home(home: Home, exports: Path | None, *, models: Sequence[str] = ()
         raise SettingsError(f"{home.settings_file} lists the models {listed}; add {', '.join(lacking)} there")
     if exports is None and not Path(screen.settings.exports.folder).is_absolute():
         screen.exports.mkdir(parents=True, exist_ok=True)
+    if not home.database.is_file():  # views can be asked before, or without, the screen's answers
+        write_database(screen)
     return screen
 
 

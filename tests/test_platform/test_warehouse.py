@@ -9,6 +9,7 @@ from builders import embeddings_frame, image_rows, plate_map_frame, plates_frame
 from phenoassets.answering import QueryError, ask
 from phenoassets.errors import StoreError
 from phenoassets.home import Home
+from phenoassets.layers.setting_up import prepare_home
 from phenoassets.schemas import TABLES
 from phenoassets.screen import load_screen
 from phenoassets.tables import TableStore
@@ -187,3 +188,12 @@ def test_an_answer_that_cannot_be_shown_is_one_line(home, query):
     with pytest.raises(QueryError) as told:
         ask([home], query)
     assert "\n" not in str(told.value)
+
+
+def test_a_new_home_has_its_views_before_anything_is_made(tmp_path):
+    home = prepare_home(Home(tmp_path / "home"), None).home
+    with duckdb.connect(str(home.database), read_only=True) as client:
+        assert client.execute("SELECT count(*) FROM effects").fetchone() == (0,)
+    made = home.database.stat().st_mtime_ns
+    prepare_home(home, None)
+    assert home.database.stat().st_mtime_ns == made
