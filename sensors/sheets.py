@@ -73,7 +73,7 @@ def compare(
     state = SheetState.from_json(context.cursor)
     # One that is imported anew lacks tables for a while and comes back; the answers keep it meanwhile.
     made = {*store.plates("plates"), *(plate for plate in state.made if plate in landed and plate not in removed)}
-    plan = plan_sheets(found, read_answer_settings(screen), state, imported, made)
+    plan = plan_sheets(found, read_answer_settings(screen), state, imported, made, troubles)
     runs = [_plate_run(screen, store, request) for request in plan.requests]
     return dg.SensorResult(
         run_requests=[*runs, *_answer_run(plan, answer_keys)],

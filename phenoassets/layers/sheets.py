@@ -152,7 +152,12 @@ def read_answer_settings(screen: Screen) -> str:
 
 
 def plan_sheets(
-    seen: Mapping[str, Sheets], answers: str, state: SheetState, imported: Collection[str], made: Collection[str]
+    seen: Mapping[str, Sheets],
+    answers: str,
+    state: SheetState,
+    imported: Collection[str],
+    made: Collection[str],
+    troubled: Collection[str] = (),
 ) -> SheetPlan:
     """Decide which small tables must be made anew.
 
@@ -168,8 +173,12 @@ def plan_sheets(
         Plates whose import has been asked for: before that, a changed sheet is simply what the import will read.
     made
         Plates that have tables. One that had and no longer has leaves the answers.
+    troubled
+        Plates whose sheets cannot be read. Where they never could and an import has been tried in vain, the first ones
+        that can be read are acted upon.
     """
     plates, waiting = dict(state.plates), dict(state.waiting)
+    plates |= {plate: Known("") for plate in troubled if plate in imported and plate not in plates}
     requests = []
     for plate, sheets in sorted(seen.items()):
         known = plates.get(plate)
@@ -183,7 +192,7 @@ def plan_sheets(
         else:
             del waiting[plate]
             plates[plate] = Known(sheets.everything, sheets.profiles, known.n + 1)
-            changed = known.profiles != sheets.profiles
+            changed = known.profiles not in ("", sheets.profiles)
             requests.append(SheetRequest(plate, sheets.everything, known.n + 1, changed))
     after = replace(state, plates=plates, waiting=waiting, made=tuple(sorted(made)))
     due, after = _plan_answers(answers, bool(set(state.made) - set(made)), after)

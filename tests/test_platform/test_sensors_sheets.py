@@ -176,3 +176,24 @@ def test_the_plan_keeps_its_numbers_when_its_text_is_read_again():
     assert [request.run_key for request in plan.requests] == ["sheets:P1:c:4"]
     assert not plan.requests[0].profiles
     assert plan.answers == "answers:e:3"
+
+
+def test_a_plate_map_that_comes_after_a_vain_import_brings_what_it_lacked(landing):
+    landing.put("P2", range(4))
+    landing.instance.add_dynamic_partitions("plate", ["P2"])  # its import was asked for, and failed
+    landing.store.write("scans", TABLES["scans"].empty(), plate="P2")
+    assert [landing.compare(), landing.compare()] == [[], []]
+    (landing.exports / "P2" / "map.csv").write_text(MAP.format("y"))
+    assert landing.compare() == []  # it may be half copied
+    assert asked(landing.compare()) == [("P2", {"plates", "plate_maps", "scans"})]
+    landing.end_runs()
+    assert [landing.compare(), landing.compare()] == [[], []]
+
+
+def test_a_plate_map_that_cannot_be_read_for_a_while_and_comes_back_brings_nothing(landing):
+    sheet = landing.exports / "P1" / "map.csv"
+    text = sheet.read_text()
+    sheet.unlink()
+    assert [landing.compare(), landing.compare()] == [[], []]
+    sheet.write_text(text)
+    assert [landing.compare(), landing.compare()] == [[], []]
