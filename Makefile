@@ -33,7 +33,7 @@ ui: $(VENV)/.run  ## serve the UI of ./data on 127.0.0.1 with the sensors runnin
 	@$(BIN)/phenoassets ui --home $(HOME_DIR)
 
 test: $(VENV)/.test  ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test  ## check style, types and that the code location loads
 	$(BIN)/ruff check .
