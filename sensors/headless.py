@@ -20,6 +20,7 @@ from phenoassets.layers.setting_up import bytes_to_come, plates_to_run, require_
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
+from sensors.runs import bury_dead_runs
 
 _SETTINGS = Path(__file__).resolve().parent.parent / "dagster.yaml"
 
@@ -81,6 +82,8 @@ def run_screen(
     answers = [key for key in keys if key not in per_plate]
     plates = plates_to_run(screen, named)
     with instance_of(screen.home) as instance:
+        for run_id in bury_dead_runs(instance):
+            tell(f"run {run_id} is marked as failed: its process is gone")
         for number, plate in enumerate(plates, start=1):
             tell(f"plate {plate} ({number} of {len(plates)})")
             outcome.failures += _run_plate(definitions, instance, screen, plate, per_plate)

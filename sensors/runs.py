@@ -46,7 +46,15 @@ def busy_plates(instance: dg.DagsterInstance) -> set[str]:
 
 
 def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Mark runs as failed whose process is gone, so that nothing waits for them; return their ids."""
+    """Mark runs as failed whose process is gone, and free the places in pools that ended runs still hold.
+
+    Nothing waits for such runs afterwards.
+
+    Returns
+    -------
+    list
+        Ids of the runs that were marked.
+    """
     buried = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         pid = _lost_process(instance, run.run_id)
@@ -56,7 +64,23 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
         if again is not None and again.status == dg.DagsterRunStatus.STARTED:
             instance.report_run_failed(again, f"its process {pid} is gone: killed, or the machine was restarted")
             buried.append(run.run_id)
+    _free_places(instance)
     return buried
+
+
+def _free_places(instance: dg.DagsterInstance) -> None:
+    """Free places in pools whose run has ended: one that was killed never gave its place back."""
+    storage = instance.event_log_storage
+    if not storage.supports_global_concurrency_limits:
+        return
+    holders = set()
+    for pool in storage.get_concurrency_keys():
+        info = storage.get_concurrency_info(pool)
+        holders |= {slot.run_id for slot in info.claimed_slots} | {step.run_id for step in info.pending_steps}
+    for run_id in holders:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            storage.free_concurrency_slots_for_run(run_id)
 
 
 def _lost_process(instance: dg.DagsterInstance, run_id: str) -> int | None:

@@ -1,5 +1,6 @@
 """A run that is killed, and run again, leaves what an undisturbed run leaves."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -15,6 +16,7 @@ from conftest import ROOT, phenoassets, settings
 
 from phenoassets.schemas import TABLES
 from phenoassets.tables import TableStore
+from sensors.headless import instance_of
 
 pytestmark = pytest.mark.slow
 KILLS = 6
@@ -82,6 +84,24 @@ def test_a_run_that_is_killed_at_any_moment_and_run_again_ends_as_if_undisturbed
         settings(home.root, virtual_exports)
     told = phenoassets("run", "--home", home.root).stdout
     assert "error" not in told
+    assert_equal_tables(home, made_home)
+
+
+def test_a_run_that_is_killed_while_it_holds_the_gpu_holds_up_no_other(tmp_path, virtual_exports, made_home):
+    home = settings(tmp_path / "home", virtual_exports)
+    process = start(home)
+    deadline = time.monotonic() + 300
+    while not list(home.root.glob("well_profiles")) and process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(Exception), instance_of(home) as instance:  # its databases are just being made
+            if instance.event_log_storage.get_concurrency_info("gpu").active_slot_count:
+                break
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with instance_of(home) as instance:
+        assert instance.event_log_storage.get_concurrency_info("gpu").active_slot_count == 1
+    told = phenoassets("run", "--home", home.root, timeout=300).stdout
+    assert "its process is gone" in told
     assert_equal_tables(home, made_home)
 
 
