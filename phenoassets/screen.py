@@ -20,7 +20,7 @@ from phenoassets.errors import SettingsError
 from phenoassets.home import Home, check_model_name, check_plate_name
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.incucyte.conditions import DEFAULT_NEGATIVE, NEVER
-from phenoassets.incucyte.textfile import parse_number
+from phenoassets.incucyte.textfile import decode, delimiter_of, parse_number
 from phenoassets.text_sheets import TextSheet, read_text_sheet
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -325,10 +325,11 @@ def _read_sheet(path: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.
     doubled = keys.filter(keys.is_duplicated())
     if doubled.len():
         raise SettingsError(f"{path}: {key} {doubled[0]!r} stands there twice")
-    return pl.DataFrame([_typed(path, sheet, name, dtype) for name, dtype in columns.items()])
+    delimiter = delimiter_of(decode(path.read_bytes()).split("\n", maxsplit=1)[0].strip() + ",")
+    return pl.DataFrame([_typed(path, sheet, name, dtype, delimiter) for name, dtype in columns.items()])
 
 
-def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType) -> pl.Series:
+def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType, delimiter: str) -> pl.Series:
     if name not in sheet.frame.columns:
         return pl.Series(name, [None] * sheet.frame.height, dtype=dtype)
     text = sheet.frame[name]
@@ -340,7 +341,8 @@ def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType) -> pl.Se
         value = value.fill_null(minutes)
         remedy = "write local time as 2019-08-30 14:05"
     else:
-        value = pl.Series(name, [None if cell is None else parse_number(cell) for cell in text], dtype=dtype)
+        numbers = [None if cell is None else parse_number(cell, delimiter) for cell in text]
+        value = pl.Series(name, numbers, dtype=dtype)
         remedy = "write a number without thousands separators"
     bad = (value.is_null() & text.is_not_null()).arg_true()
     if bad.len():

@@ -78,10 +78,13 @@ class _Header:
 
     cells: dict[str, int]
     groups: tuple[tuple[int, int | None, int | None, str | None], ...]
+    delimiter: str
 
 
-def read_tables(path: Path, sheets: Mapping[str, list[list[str]]], plate: str) -> list[RawWell]:
+def read_tables(path: Path, sheets: Mapping[str, list[list[str]]], plate: str, delimiter: str = "") -> list[RawWell]:
     """Wells of the one sheet that holds a plate map; `plate` picks rows where there is a column ``plate``.
+
+    A flat text's `delimiter` says how its numbers are written.
 
     Raises
     ------
@@ -99,7 +102,7 @@ def read_tables(path: Path, sheets: Mapping[str, list[list[str]]], plate: str) -
         found = f"{len(usable)} sheets ({', '.join(usable)})" if usable else "no sheet"
         raise PlateMapError(f"plate map {path}: {found} with a column well, or row and column; keep exactly one")
     (filled,) = usable.values()
-    header = _header(path, filled[0][1])
+    header = _header(path, filled[0][1], delimiter)
     wells: dict[tuple[int, int], RawWell] = {}
     for number, row in _rows_of_plate(path, header, filled[1:], plate):
         well = _table_well(path, header, number, row)
@@ -116,7 +119,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
 
 
-def _header(path: Path, row: list[str]) -> _Header:
+def _header(path: Path, row: list[str], delimiter: str) -> _Header:
     cells: dict[str, int] = {}
     columns: dict[tuple[str, str], tuple[int, str | None]] = {}
     unknown = []
@@ -153,7 +156,7 @@ def _header(path: Path, row: list[str]) -> _Header:
     orphans = sorted(group for meaning, group in columns if group not in groups)
     if orphans:
         raise PlateMapError(f"plate map {path}: concentration or unit {orphans[0]} has no column compound_{orphans[0]}")
-    return _Header(cells, tuple(_group(columns, group) for group in groups))
+    return _Header(cells, tuple(_group(columns, group) for group in groups), delimiter)
 
 
 def _group(
@@ -209,14 +212,14 @@ def _table_well(path: Path, header: _Header, number: int, row: list[str]) -> Raw
     for compound_index, concentration_index, unit_index, fixed in header.groups:
         compound, dose = cell(compound_index), cell(concentration_index)
         if not compound or compound.lower() in _EMPTY_NAMES:
-            if dose and amount(path, place, "concentration", dose):
+            if dose and amount(path, place, "concentration", dose, header.delimiter):
                 raise PlateMapError(f"plate map {path}, {place}: a concentration ({dose}) without a compound")
             continue
         unit = cell(unit_index) or fixed
-        well.items.extend(_split(path, place, compound, dose, unit))
+        well.items.extend(_split(path, place, compound, dose, unit, header.delimiter))
     cell_line, density = named("cell_line"), named("seeding_density")
     well.cell_lines = [cell_line] if cell_line else []
-    well.seeding_density = amount(path, place, "seeding density", density) if density else None
+    well.seeding_density = amount(path, place, "seeding density", density, header.delimiter) if density else None
     well.moa, well.solvent = named("moa") or None, named("solvent") or None
     well.role = _role(path, place, named("role"), named("control"))
     return well
@@ -238,7 +241,7 @@ def _table_position(path: Path, place: str, header: _Header, named: Callable[[st
     return row, column
 
 
-def _split(path: Path, place: str, compound: str, dose: str, unit: str | None) -> list[RawItem]:
+def _split(path: Path, place: str, compound: str, dose: str, unit: str | None, delimiter: str) -> list[RawItem]:
     """One cell, or a combination written ``A + B`` with as many concentrations, and one unit or as many."""
     compounds = [part.strip() for part in compound.split(" + ")]
     several = len(compounds) > 1
@@ -252,7 +255,7 @@ def _split(path: Path, place: str, compound: str, dose: str, unit: str | None) -
             "give each its own, as in '0.1 + 10'"
         )
     return [
-        RawItem((name,), amount(path, place, "concentration", number) if number else None, its_unit)
+        RawItem((name,), amount(path, place, "concentration", number, delimiter) if number else None, its_unit)
         for name, number, its_unit in zip(compounds, doses, units, strict=True)
     ]
 

@@ -38,7 +38,8 @@ def read_layout(path: Path, plate: str) -> list[RawWell]:
         return read_xml(path, data)
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
     header = next((line for line in lines if line.strip()), "")
-    return read_tables(path, {"": split_rows("\n".join(lines), delimiter_of(header))}, plate)
+    delimiter = delimiter_of(header)
+    return read_tables(path, {"": split_rows("\n".join(lines), delimiter)}, plate, delimiter)
 
 
 def _excel_sheets(path: Path) -> dict[str, list[list[str]]]:

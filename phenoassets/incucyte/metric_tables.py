@@ -122,7 +122,8 @@ def read_metric_table(path: str | Path) -> pl.DataFrame:
         raise MetricTableError(
             f"{path} holds no line that starts with 'Date Time'; export the metric as a table of wells"
         )
-    rows = split_rows("\n".join(lines[start:]), delimiter_of(lines[start]))
+    delimiter = delimiter_of(lines[start])
+    rows = split_rows("\n".join(lines[start:]), delimiter)
     header = rows[0]
     while header and not header[-1]:
         header.pop()
@@ -134,10 +135,10 @@ def read_metric_table(path: str | Path) -> pl.DataFrame:
     body = [(start + 1 + i, row) for i, row in enumerate(rows) if i and row]
     if not body:
         raise MetricTableError(f"{path} has a header and no scans")
-    elapsed = [_number(path, number, "Elapsed", row[1] if len(row) > 1 else "") for number, row in body]
+    elapsed = [_number(path, number, "Elapsed", row[1] if len(row) > 1 else "", delimiter) for number, row in body]
     hours = [_known(path, number, value) for (number, _), value in zip(body, elapsed, strict=True)]
     times = _times(path, [(number, row[0]) for number, row in body], hours)
-    return _long(path, series, body, hours, times)
+    return _long(path, series, body, hours, times, delimiter)
 
 
 def _text(path: Path) -> str:
@@ -159,12 +160,14 @@ def _series(path: Path, name: str) -> _Series:
     return _Series(well, None if match["field"] is None else int(match["field"]), kind)
 
 
-def _number(path: Path, line: int, column: str, cell: str) -> float | None:
+def _number(path: Path, line: int, column: str, cell: str, delimiter: str) -> float | None:
     if is_missing(cell):
         return None
-    value = parse_number(cell)
+    value = parse_number(cell, delimiter)
     if value is None:
-        raise MetricTableError(f"{path}, line {line}, {column}: {cell!r} is no number")
+        raise MetricTableError(
+            f"{path}, line {line}, {column}: {cell!r} is no number; write it without thousands separators"
+        )
     return value
 
 
@@ -224,6 +227,7 @@ def _long(
     body: list[tuple[int, list[str]]],
     hours: list[float],
     times: list[dt.datetime],
+    delimiter: str,
 ) -> pl.DataFrame:
     values: dict[tuple[str, int | None], list[float | None]] = {}
     errors: dict[tuple[str, int | None], list[float | None]] = {}
@@ -236,7 +240,8 @@ def _long(
             raise MetricTableError(
                 f"{path}: two columns are of well {one.well}, image {one.field or 'any'}; export ungrouped"
             )
-        target[key] = [_number(path, line, one.well, row[index] if index < len(row) else "") for line, row in body]
+        cells = [(line, row[index] if index < len(row) else "") for line, row in body]
+        target[key] = [_number(path, line, one.well, cell, delimiter) for line, cell in cells]
     orphans = [well for well, field in errors if (well, field) not in values]
     if orphans or not values:
         raise MetricTableError(

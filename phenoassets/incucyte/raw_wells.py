@@ -36,9 +36,11 @@ class RawWell:
     solvent: str | None = None
 
 
-def amount(path: Path, place: str, what: str, text: str) -> float:
-    """Number of 0 or more in `text`, or raise `PlateMapError` that says where."""
-    value = parse_number(text)
+def amount(path: Path, place: str, what: str, text: str, delimiter: str = "") -> float:
+    """Number of 0 or more in `text` of a file with that delimiter, or raise `PlateMapError` that says where."""
+    value = parse_number(text, delimiter)
     if value is None or value < 0:
-        raise PlateMapError(f"plate map {path}, {place}: {what} is {text!r}; write a number of 0 or more")
+        raise PlateMapError(
+            f"plate map {path}, {place}: {what} is {text!r}; write a number of 0 or more, without thousands separators"
+        )
     return value

@@ -14,6 +14,7 @@ import re
 from typing import Final
 
 _KOREAN_HALF_DAYS: Final = ("오전".encode("cp949"), "오후".encode("cp949"))
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 MISSING: Final = frozenset({"", "-", "na", "n/a", "#n/a", "nan", "null"})
 
@@ -48,12 +49,15 @@ def is_missing(cell: str) -> bool:
     return cell.strip().lower() in MISSING
 
 
-def parse_number(cell: str) -> float | None:
+def parse_number(cell: str, delimiter: str = "") -> float | None:
     """Number of a cell, with a decimal point or a decimal comma; None where it is no finite number.
 
-    ``1,234.5`` and ``1.234,5`` are None: thousands separators cannot be told from decimal ones in general.
+    ``1,234.5`` and ``1.234,5`` are None: thousands separators cannot be told from decimal ones in general. Where the
+    `delimiter` of the file is a comma, so is ``1,234``: who parts cells by commas writes decimals with a point.
     """
     text = cell.strip().replace("\u2212", "-")
+    if delimiter == "," and _THOUSANDS.fullmatch(text):
+        return None
     if text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
     if _NUMBER.fullmatch(text) is None:

@@ -193,6 +193,11 @@ def test_flat_maps_of_many_spellings_say_the_same(tmp_path, text, encoding):
     ]
 
 
+@pytest.mark.parametrize("text", ['well,drug,conc_uM\nA1,x,"0,125"\n', "well;drug;conc_uM\nA1;x;1,125\n"])
+def test_a_decimal_comma_with_three_places_is_one_where_it_can_be(tmp_path, text):
+    assert text_map(tmp_path, text)["concentration"].item() in (0.125, 1.125)
+
+
 def test_rows_and_columns_of_one_well_are_a_combination(tmp_path):
     rows = text_map(tmp_path, "well,drug,conc_uM\nA1,B,2\nA1,A,1\n")
     columns = text_map(tmp_path, "well,drug,conc_uM,drug_2,conc_2,unit_2\nA1,B,2,A,1000,nM\n")
@@ -296,6 +301,9 @@ def test_a_file_for_several_plates_gives_the_rows_of_the_one_that_is_asked_for(t
         ("well,drug,conc_uM\nA1,x,lots\n", "row 2: concentration is 'lots'; write a number"),
         ("well,drug,conc_uM\nA1,x,-3\n", "concentration is '-3'"),
         ('well,drug,conc_uM\nA1,x,"1,234.5"\n', "concentration is '1,234.5'"),
+        ('well,drug,conc_nM\nA1,x,1\nA2,x,"1,000"\n', r"map\.csv, row 3: concentration is '1,000'; .* without thousa"),
+        ('well,drug,conc_nM\nA1,x + y,"2 + 10,000"\n', "row 2: concentration is '10,000'"),
+        ('well,drug,seeding_density\nA1,x,"5,000"\n', "row 2: seeding density is '5,000'; .* without thousands"),
         ("well,drug,conc_uM\nA1,,3\n", r"a concentration \(3\) without a compound"),
         ("well,drug,conc,unit\nA1,x,1,pinch\n", "row 2: unknown unit 'pinch'"),
         ("well,drug,role\nA1,x,hero\n", "unknown role 'hero'; known are treatment"),

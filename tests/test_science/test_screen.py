@@ -58,6 +58,7 @@ def test_every_correction_recipe_can_be_chosen(root, recipe):
         ("plates.csv", "", "has no header in its first row"),
         ("plates.csv", "plate,batch\n\n,b\n", "row 3 has no plate"),
         ("plates.csv", "plate,dilution\nP1,1\n,\nP2,many\n", "row 4, dilution: 'many'; write a number"),
+        ("plates.csv", 'plate,um_per_pixel\nP1,"1,240"\n', "row 2, um_per_pixel: '1,240'; write a number without thou"),
         ("plates.csv", "plate\nP1\nP1\n", "plate 'P1' stands there twice"),
     ],
 )
@@ -78,7 +79,7 @@ def test_blank_lines_in_a_sheet_do_not_count(root, ending):
 
 def test_a_sheet_of_a_german_spreadsheet_is_read(root):
     header = "Plate;Cell_line;treated_at;dilution;um_per_pixel;;"
-    text = f"{header}\r\nP1;U-87 µ;2019-08-30 14:05;0,5;1,24;;\r\n;;;;;;\r\n"
+    text = f"{header}\r\nP1;U-87 µ;2019-08-30 14:05;0,5;1,240;;\r\n;;;;;;\r\n"
     for encoded in (text.encode("utf-8-sig"), text.encode("cp1252"), text.encode("utf-16")):
         [row] = written(root, "plates.csv", encoded).plates.to_dicts()
         assert (row["plate"], row["cell_line"], row["batch"]) == ("P1", "U-87 µ", None)
