@@ -149,10 +149,9 @@ def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Pa
     folder = folder or plate_folder(screen, plate)
     named: str | None = screen.plate_row(plate)["plate_map"]
     if named is not None:
-        root = screen.exports.resolve()
-        for candidate in (folder / named, screen.exports / named):
-            if candidate.is_file() and candidate.resolve().is_relative_to(root):
-                return candidate
+        path = named_file(screen, folder, named)
+        if path is not None:
+            return path
         raise PlateMapError(f"plate {plate}: plates.csv names the plate map {named}, which is not among the exports")
     # Names first: a flat export has many thousands beside its plate map.
     listed = (n for n in os.listdir(folder) if n.lower().endswith(PLATE_MAP_SUFFIXES) and n[0] != ".")  # noqa: PTH208
@@ -165,6 +164,18 @@ def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Pa
         names = ", ".join(p.name for p in found)
         raise PlateMapError(f"plate {plate}: several plate maps ({names}); name the one that holds in plates.csv")
     return found[0]
+
+
+def named_file(screen: Screen, folder: Path, name: str) -> Path | None:
+    """The file that ``plates.csv`` means by `name`: in the plate's `folder` or the landing folder, and nowhere else.
+
+    A plate's folder may be a link to a share, whose files are then among the exports too.
+    """
+    roots = (screen.exports.resolve(), folder.resolve())
+    for candidate in (folder / name, screen.exports / name):
+        if candidate.is_file() and any(candidate.resolve().is_relative_to(root) for root in roots):
+            return candidate
+    return None
 
 
 def _may_be_map(path: Path) -> bool:

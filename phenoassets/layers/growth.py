@@ -12,7 +12,7 @@ import polars as pl
 from phenoassets.errors import MetricTableError, ProfileError
 from phenoassets.incucyte.metric_tables import read_metric_header, read_metric_table
 from phenoassets.layers.common import Written, version_of
-from phenoassets.layers.export import plate_folder
+from phenoassets.layers.export import named_file, plate_folder
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
 from phenoassets.trajectories import growth_curves
@@ -49,13 +49,12 @@ def confluence_table(screen: Screen, plate: str, folder: Path | None = None) -> 
     named: str | None = screen.plate_row(plate)["confluence_table"]
     if named is None:
         return None
-    root = screen.exports.resolve()
-    for candidate in ((folder or plate_folder(screen, plate)) / named, screen.exports / named):
-        if candidate.is_file() and candidate.resolve().is_relative_to(root):
-            return candidate
-    raise MetricTableError(
-        f"plate {plate}: plates.csv names the confluence table {named}, which is not among the exports"
-    )
+    path = named_file(screen, folder or plate_folder(screen, plate), named)
+    if path is None:
+        raise MetricTableError(
+            f"plate {plate}: plates.csv names the confluence table {named}, which is not among the exports"
+        )
+    return path
 
 
 def read_confluence(path: Path) -> pl.DataFrame:

@@ -4,8 +4,9 @@ import shutil
 
 import pytest
 
-from phenoassets.errors import PlateMapError
+from phenoassets.errors import MetricTableError, PlateMapError
 from phenoassets.layers.export import find_plate_map
+from phenoassets.layers.growth import confluence_table
 from phenoassets.screen import load_screen
 
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\n"
@@ -54,3 +55,36 @@ def test_vendor_metric_tables_are_told_from_plate_maps(home, folder, shared):
 def test_two_plate_maps_are_named(home, folder):
     with pytest.raises(PlateMapError, match=r"several plate maps \(a\.csv, b\.xml\)"):
         chosen(home, a_csv=MAP, b_xml=XML, c_txt=METRIC)
+
+
+@pytest.fixture
+def linked(home, tmp_path):
+    """A plate whose folder among the exports is a link into a share."""
+    share = tmp_path / "share" / "P1"
+    share.mkdir(parents=True)
+    (share / "map.csv").write_text(MAP)
+    (share.parent / "other.csv").write_text(MAP)
+    (home.root / "exports").mkdir(parents=True)
+    (home.root / "exports" / "P1").symlink_to(share)
+
+    def named(text):
+        home.plates_file.write_text(f"plate,plate_map,confluence_table\nP1,{text},{text}\n")
+        return load_screen(home)
+
+    return named
+
+
+def test_files_that_plates_csv_names_are_found_in_a_folder_that_is_a_link(linked):
+    screen = linked("map.csv")
+    assert find_plate_map(screen, "P1") == screen.exports / "P1" / "map.csv"
+    assert confluence_table(screen, "P1") == screen.exports / "P1" / "map.csv"
+
+
+def test_a_named_file_outside_the_exports_and_the_linked_folder_is_never_taken(linked, home, tmp_path):
+    (tmp_path / "share" / "P1" / "away.csv").symlink_to(tmp_path / "share" / "other.csv")
+    for name in ("../other.csv", "away.csv", str(tmp_path / "share" / "other.csv")):
+        screen = linked(name)
+        with pytest.raises(PlateMapError, match="not among the exports"):
+            find_plate_map(screen, "P1")
+        with pytest.raises(MetricTableError, match="not among the exports"):
+            confluence_table(screen, "P1")
