@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.common import asset_key, report, table_asset
-from phenoassets.layers import images, pictures
+from phenoassets.layers import calibration, images, pictures
 from resources.reporter import Reporter
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
@@ -29,7 +29,7 @@ def illumination(
     """Uneven light and quality limits, estimated once from the plate's first settled scans and then frozen."""
     plate = context.partition_key
     with tables.writing(plate, context.log.info) as store:
-        written = images.calibrate(screen.load(), store, plate, reporter.progress(context))
+        written = calibration.calibrate(screen.load(), store, plate, reporter.progress(context))
         return report(store, written, plate=plate, picture=pictures.illumination(screen.load(), store, plate))
 
 

@@ -8,12 +8,14 @@ once the new ones are complete. A killed run is taken up where it stopped. What 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
+from phenoassets.errors import StalenessError
 from phenoassets.tables import TableStore, atomic_path, part_name, recipe_of
 
 JOURNAL = ".swap.json"
@@ -84,9 +86,20 @@ class GrowingTable:
             self.append(frame)
 
     def finish(self) -> bool:
-        """Exchange old and new once the new are complete; return whether anything was exchanged."""
+        """Exchange old and new once the new are complete; return whether anything was exchanged.
+
+        Raises
+        ------
+        StalenessError
+            If there is nothing new; the old then stays.
+        """
         if not self.stale:
             return False
+        if not self.folder.is_dir():
+            raise StalenessError(
+                f"plate {self.plate}: no row of {self.table} could be made anew under the recipe now in force, and the "
+                "old ones stay; rejected_files says why"
+            )
         pairs = [(str(_stage(f, self.recipe)), str(f)) for f in (self._live, *self._beside)]
         self._live.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(_journal(self._live)) as temporary:
@@ -123,7 +136,9 @@ def _stage(folder: Path, recipe: str) -> Path:
 
 def _drop_other_stages(folder: Path, keep: str | None) -> None:
     mine = _stage(folder, keep).name if keep else None
+    # No dot in the recipe: stages of plate `P1.2` are not those of `P1`.
+    stages = re.compile(rf"\.{re.escape(folder.name)}\.[^.]+\.new")
     if folder.parent.is_dir():
         for stage in folder.parent.iterdir():
-            if stage.name.startswith(f".{folder.name}.") and stage.name.endswith(".new") and stage.name != mine:
+            if stages.fullmatch(stage.name) and stage.name != mine:
                 shutil.rmtree(stage)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from phenoassets.errors import ProfileError
+from phenoassets.errors import ProfileError, StalenessError
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.screen import Screen
-from phenoassets.tables import TableStore, digest_of
+from phenoassets.tables import TableStore, digest_of, recipe_of
 
 # Called with (images done, images in all).
 Progress = Callable[[int, int], None]
@@ -55,17 +55,40 @@ def version_of(frame: pl.DataFrame, *more: object) -> str:
 
 
 def calibration_of(store: TableStore, plate: str) -> str:
-    """Digest of a plate's frozen calibration.
+    """Digest of a plate's frozen calibration: of the channels that its first images had.
+
+    A channel that comes later adds its own calibration and leaves the digest, since nothing made before depends on it.
 
     Raises
     ------
     ProfileError
         If the plate has none yet.
     """
-    digests = store.read("illumination", plate=plate, columns=["channel", "digest"]).sort("channel")
-    if not digests.height:
+    files = store.parts("illumination", plate=plate)
+    if not files:
         raise ProfileError(f"plate {plate} has no calibration yet; materialize illumination first")
-    return digest_of(digests.rows())
+    return recipe_of(files[0]) or calibration_digest(store.read("illumination", plate=plate))
+
+
+def calibration_digest(illumination: pl.DataFrame) -> str:
+    """Digest of the calibration of all channels in `illumination`."""
+    return digest_of(illumination.select("channel", "digest").sort("channel").rows())
+
+
+def require_recipe(store: TableStore, table: str, plate: str, recipe: str, model: str | None = None) -> None:
+    """Stop where rows of another recipe would be taken for rows of `recipe`.
+
+    Raises
+    ------
+    StalenessError
+        If the table holds rows of this plate by another recipe.
+    """
+    if store.recipes(table, model, plate).get(plate, {recipe}) != {recipe}:
+        name = f"{table}/{model}" if model else table
+        raise StalenessError(
+            f"plate {plate}: {name} was made by other settings than those now in force; "
+            f"make it anew first: phenoassets run --plate {plate}"
+        )
 
 
 def correction_recipe(screen: Screen, calibration: str) -> str:

@@ -20,9 +20,11 @@ from phenoassets.layers.common import (
     Progress,
     Written,
     calibration_of,
+    correction_recipe,
     embedding_recipe,
     no_progress,
     profile_recipe,
+    require_recipe,
     version_of,
 )
 from phenoassets.models import load_card, load_model
@@ -51,7 +53,9 @@ def embed(
     """Embed each corrected and kept image that has no vector of this model yet."""
     precision = screen.settings.embedding.precision
     model = load_model(name, root=screen.home.models, device=device, precision=precision)
-    recipe = embedding_recipe(screen, model.digest, calibration_of(store, plate))
+    calibration = calibration_of(store, plate)
+    recipe = embedding_recipe(screen, model.digest, calibration)
+    require_recipe(store, "corrected_images", plate, correction_recipe(screen, calibration))
     table = GrowingTable(store, "embeddings", plate, recipe, model=name)
     new = _kept(screen, store, plate).filter(~pl.col("image_id").is_in(table.done()))
     dtype = screen.settings.embedding.stored
@@ -63,13 +67,14 @@ def embed(
         for part in new.sort("scan", "well", "field", "channel").iter_slices(_PART):
             failed += _embed_part(pixels, part, model, table, size, dtype, lambda n: progress(done + n, new.height))  # noqa: B023  # called before `done` moves
             done += part.height
-    exchanged = table.finish()
-    ids = store.read("embeddings", name, plate, ["image_id"])
     if failed:
+        kept = "the earlier vectors stay" if table.stale else "the others are"
         raise ModelError(
             f"plate {plate}: {len(failed)} corrected images cannot be embedded, {failed[0]}; "
-            f"the others are; phenoassets plate reimport {plate} makes them anew"
+            f"{kept}; phenoassets plate reimport {plate} makes them anew"
         )
+    exchanged = table.finish()
+    ids = store.read("embeddings", name, plate, ["image_id"])
     notes: dict[str, object] = {"device": device, "width": model.dim, "model digest": model.digest[:12]}
     if exchanged:
         notes["recomputed"] = "the whole plate, under a new recipe"
@@ -78,10 +83,12 @@ def embed(
 
 def profile(screen: Screen, store: TableStore, plate: str, name: str) -> Written:
     """Make the profiles of every well and scan of a plate from its embeddings."""
-    recipe = current_recipe(screen, store, plate, name)
     settings = screen.settings
+    embedded = embedding_recipe(screen, model_digest(screen, name), calibration_of(store, plate))
+    require_recipe(store, "embeddings", plate, embedded, name)
+    recipe = profile_recipe(screen, embedded)
     keep = store.read("image_quality", plate=plate, columns=["image_id", "keep"])
-    source = store.scan("embeddings", name, plate)
+    source = store.scan("embeddings", name, plate).filter(pl.col("channel").is_in(settings.channels))
     if settings.quality.drop_flagged:
         source = source.join(keep.filter("keep").lazy(), on="image_id", how="semi")
     scans = store.read("scans", plate=plate)["scan"].to_list()
@@ -155,7 +162,7 @@ def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -
 
 
 def _kept(screen: Screen, store: TableStore, plate: str) -> pl.DataFrame:
-    images = store.read("corrected_images", plate=plate)
+    images = store.read("corrected_images", plate=plate).filter(pl.col("channel").is_in(screen.settings.channels))
     if not screen.settings.quality.drop_flagged:
         return images
     keep = store.read("image_quality", plate=plate, columns=["image_id", "keep"]).filter("keep")

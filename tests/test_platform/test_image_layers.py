@@ -1,0 +1,231 @@
+"""Pixels, vectors and profiles of one plate: what is kept when files are away, settings change or channels differ."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
+from phenoassets.home import Home
+from phenoassets.layers import calibration, export, images, state, vectors
+from phenoassets.screen import load_screen
+from phenoassets.tables import TableStore
+
+MODEL = "pixel_pca"
+SIDE = 300
+
+
+def phase(rng):
+    grid = np.add.outer(np.arange(SIDE), np.arange(SIDE)) % 37
+    return np.clip(rng.normal(110, 20, (SIDE, SIDE)) + grid, 0, 255).astype(np.uint8)
+
+
+class Plate:
+    """Plate P1 of a small home: six wells, the first three of them controls."""
+
+    def __init__(self, folder):
+        self.home = Home(folder)
+        self.folder = self.home.root / "exports" / "P1"
+        self.folder.mkdir(parents=True)
+        rows = [f"A{n},{'DMSO' if n <= 3 else 'Drug'},1,uM" for n in range(1, 7)]
+        (self.folder / "map.csv").write_text("\n".join(["well,compound,concentration,unit", *rows]))
+        self.rng = np.random.default_rng(0)
+        self.store = TableStore(self.home)
+        self.settings()
+
+    def settings(self, text="", **top):
+        lines = [f'models = ["{MODEL}"]', f'primary_model = "{MODEL}"', *(f"{k} = {v}" for k, v in top.items())]
+        self.home.settings_file.write_text("\n".join([*lines, text]))
+        self.screen = load_screen(self.home)
+
+    def image(self, channel, scan, picture=phase, well=None):
+        for n in [well] if well else range(1, 7):
+            tifffile.imwrite(self.folder / f"V_{channel}_A{n}_1_00d{2 * scan:02d}h00m.tif", picture(self.rng))
+
+    def catalogue(self):
+        export.register_plate(self.screen, self.store, "P1")
+        export.read_plate_maps(self.screen, self.store, "P1")
+        export.catalogue_images(self.screen, self.store, "P1")
+        export.write_scans(self.screen, self.store, "P1")
+
+    def pixels(self):
+        calibration.calibrate(self.screen, self.store, "P1")
+        images.measure_quality(self.screen, self.store, "P1")
+        return images.correct(self.screen, self.store, "P1")
+
+    def run(self):
+        self.catalogue()
+        self.pixels()
+        vectors.embed(self.screen, self.store, "P1", MODEL)
+        vectors.profile(self.screen, self.store, "P1", MODEL)
+        return vectors.measure_distances(self.screen, self.store, "P1", MODEL)
+
+    def ids(self, table):
+        model = MODEL if table in ("embeddings",) else None
+        return set(self.store.read(table, model, "P1", ["image_id"])["image_id"])
+
+    def vectors(self):
+        return self.store.read("embeddings", MODEL, "P1").sort("image_id")["embedding"].to_numpy()
+
+    def zarr(self):
+        return {p.relative_to(self.home.root): p.read_bytes() for p in self.home.zarr("P1").rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def plate(tmp_path):
+    made = Plate(tmp_path / "home")
+    for scan in range(3):
+        made.image("phase", scan)
+    return made
+
+
+OTHER = '[correction]\nrecipe = "paper"\n'
+
+
+def faulty(monkeypatch, names, reason):
+    """Let the files that end on one of `names` fail to be read for `reason`."""
+
+    def read(path, real=images.read_image):
+        if str(path).endswith(names):
+            raise ImageError(reason, "the share does not answer")
+        return real(path)
+
+    monkeypatch.setattr(images, "read_image", read)
+
+
+@pytest.mark.parametrize("reason", ["io_error", "no_permission", "missing"])
+def test_pixels_stay_where_a_plate_cannot_be_made_anew_for_files_that_are_away(plate, monkeypatch, reason):
+    plate.run()
+    rows, pixels, before = plate.ids("corrected_images"), plate.zarr(), plate.vectors()
+    plate.settings(OTHER)
+    faulty(monkeypatch, ("00d02h00m.tif",), reason)
+    plate.catalogue()
+    with pytest.raises(ExportError, match=r"plate P1: 6 files cannot be read now, first .*; corrected_images stays"):
+        plate.pixels()
+    assert plate.ids("corrected_images") == rows
+    assert plate.zarr() == pixels
+    with pytest.raises(StalenessError, match="plate P1: corrected_images was made by other settings"):
+        vectors.embed(plate.screen, plate.store, "P1", MODEL)
+    assert np.array_equal(plate.vectors(), before)
+    monkeypatch.undo()
+    plate.run()  # they are back
+    assert plate.ids("corrected_images") == plate.ids("embeddings") == rows
+    assert plate.zarr() != pixels
+    assert not state.plate_state(plate.screen, plate.store, "P1").stale
+
+
+def test_pixels_stay_where_nothing_can_be_made_anew(plate, monkeypatch):
+    plate.run()
+    pixels = plate.zarr()
+    plate.settings(OTHER)
+    faulty(monkeypatch, (".tif",), "not_an_image")
+    plate.catalogue()
+    with pytest.raises(StalenessError, match="plate P1: no row of corrected_images could be made anew"):
+        plate.pixels()
+    assert plate.zarr() == pixels
+    assert plate.store.read("corrected_images", plate="P1").height == 18
+
+
+def test_a_fault_of_the_share_at_the_first_import_fails_the_run_and_the_next_takes_what_was_missed(plate, monkeypatch):
+    faulty(monkeypatch, ("A2_1_00d04h00m.tif",), "io_error")
+    plate.catalogue()
+    calibration.calibrate(plate.screen, plate.store, "P1")
+    with pytest.raises(ExportError, match=r"plate P1: 1 files cannot be read now, first .*A2_1_00d04h00m\.tif"):
+        images.measure_quality(plate.screen, plate.store, "P1")
+    assert plate.store.read("image_quality", plate="P1").height == 17
+    monkeypatch.undo()
+    plate.run()
+    assert plate.store.read("image_quality", plate="P1").height == 18
+    assert not plate.store.read("rejected_files", plate="P1").height
+
+
+def test_a_closed_file_holds_up_no_other(plate, monkeypatch):
+    faulty(monkeypatch, ("A2_1_00d04h00m.tif",), "no_permission")
+    plate.run()
+    assert len(plate.ids("embeddings")) == 17
+    assert plate.store.read("rejected_files", plate="P1")["reason"].to_list() == ["no_permission"]
+
+
+def test_vectors_and_profiles_of_other_settings_are_never_passed_on_as_new(plate):
+    plate.run()
+    before = plate.vectors()
+    plate.settings(OTHER + '[profiles]\nmethod = "median"\n')
+    with pytest.raises(StalenessError, match="corrected_images was made by other settings"):
+        vectors.embed(plate.screen, plate.store, "P1", MODEL)
+    with pytest.raises(StalenessError, match=f"embeddings/{MODEL} was made by other settings"):
+        vectors.profile(plate.screen, plate.store, "P1", MODEL)
+    plate.run()
+    assert not np.allclose(plate.vectors(), before)
+
+
+def test_a_stage_of_a_plate_with_a_dot_is_left_alone_by_its_namesake(plate):
+    other = plate.store.folder("corrected_images", plate="P1.2").with_name(f".plate=P1.2.{'a' * 12}.new")
+    other.mkdir(parents=True)
+    plate.run()
+    assert other.is_dir()
+
+
+def green(rng):
+    return rng.normal(2, 3, (SIDE, SIDE)).astype(np.float32)  # calibrated units, background subtracted
+
+
+def unlit(rng):
+    return (rng.random((SIDE, SIDE)) < 0.0005).astype(np.uint16)
+
+
+@pytest.mark.parametrize("picture", [green, unlit])
+def test_a_channel_that_the_screen_does_not_use_holds_up_nothing(plate, picture):
+    for scan in range(3):
+        plate.image("green", scan, picture)
+    plate.run()
+    assert plate.store.read("embeddings", MODEL, "P1")["channel"].unique().to_list() == ["phase"]
+    assert plate.store.read("corrected_images", plate="P1")["channel"].unique().to_list() == ["phase"]
+    assert plate.store.read("image_quality", plate="P1").height == 36
+
+
+def test_a_channel_that_is_dark_at_first_gets_a_flat_illumination_that_is_told(plate):
+    for scan in range(3):
+        plate.image("green", scan, unlit)
+    plate.settings(channels='["phase", "green"]')
+    plate.catalogue()
+    notes = calibration.calibrate(plate.screen, plate.store, "P1").notes
+    assert "flat: green" in notes
+    assert "flat: phase" not in notes
+    assert (np.load(plate.home.illumination("P1") / "green.npy") == 1).all()
+
+
+def test_an_unlit_phase_plate_names_plate_and_channel(plate):
+    for scan in range(3):
+        plate.image("phase", scan, lambda _: np.zeros((SIDE, SIDE), np.uint8))
+    plate.catalogue()
+    with pytest.raises(ProfileError, match="plate P1, channel phase: no_illumination"):
+        calibration.calibrate(plate.screen, plate.store, "P1")
+
+
+def test_a_channel_that_comes_later_makes_nothing_anew(plate):
+    plate.run()
+    pixels, before = plate.ids("corrected_images"), plate.store.recipes("corrected_images", plate="P1")
+    plate.image("green", 3, lambda rng: rng.integers(100, 4000, (SIDE, SIDE)).astype(np.uint16))
+    plate.image("phase", 3)
+    plate.run()
+    assert plate.store.recipes("corrected_images", plate="P1") == before
+    assert pixels < plate.ids("corrected_images")
+    assert plate.store.read("illumination", plate="P1")["channel"].to_list() == ["green", "phase"]
+
+
+def test_a_plate_without_images_of_the_channels_in_use_says_so(plate):
+    plate.settings(channels='["red"]')
+    with pytest.raises(ProfileError, match="plate P1 has no images of red, only of phase; correct `channels`"):
+        plate.run()
+
+
+def test_a_channel_that_is_imaged_rarely_has_profiles_of_its_scans(plate):
+    for scan in range(3, 12):
+        plate.image("phase", scan)
+    for scan in (0, 11):
+        plate.image("green", scan, lambda rng: rng.integers(100, 4000, (SIDE, SIDE)).astype(np.uint16))
+    plate.settings(channels='["green"]')
+    plate.run()
+    assert plate.store.read("well_profiles", MODEL, "P1")["scan"].unique().sort().to_list() == [
+        "000d00h00m",
+        "000d22h00m",
+    ]
