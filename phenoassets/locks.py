@@ -11,15 +11,20 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 
 from phenoassets.errors import StoreError
 from phenoassets.tables import translated
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_SAME_SECONDS: Final = 2.0
+_UNTOLD: Final = "untold"
 
 
 @contextlib.contextmanager
@@ -55,7 +60,8 @@ def plate_lock(
     mine = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "started": _started(os.getpid()),
+        "started": psutil.Process().create_time(),  # all that an earlier version compares
+        "process": process_identity(os.getpid()),
         "token": os.urandom(8).hex(),
     }
     with translated(path):
@@ -127,11 +133,81 @@ def _is_stale(found: dict[str, Any]) -> bool:
     if found.get("host") != socket.gethostname():
         return False
     pid = found.get("pid")
-    return not isinstance(pid, int) or _started(pid) != found.get("started")
+    return not isinstance(pid, int) or not is_process(pid, found.get("process"))
 
 
-def _started(pid: int) -> float | None:
+def process_identity(pid: int) -> str | None:
+    """What tells process `pid` from every other that had its number or will have it.
+
+    On Linux its start in clock ticks since this boot, which no step of the clock moves; elsewhere its start in seconds
+    since 1970.
+
+    Parameters
+    ----------
+    pid
+        Number of a process.
+
+    Returns
+    -------
+    str or None
+        None where there is no such process, or it has ended and only its parent has not looked yet; ``untold`` where
+        there is one and the system says no more of it.
+    """
+    if sys.platform != "linux":
+        return _start_seconds(pid)
     try:
-        return float(psutil.Process(pid).create_time())
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return _UNTOLD if _is_number_taken(pid) else None
+    except OSError:
+        return _UNTOLD
+    # Field 2 is the name in brackets, with any character in it (man proc_pid_stat): fields from 3 on follow the last ).
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else f"{_boot()}:{fields[19]}"
+
+
+def is_process(pid: int, identity: str | None) -> bool:
+    """Whether process `pid` lives and is the one of `identity`; one of which nothing can be told counts as it.
+
+    Parameters
+    ----------
+    pid
+        Number of a process.
+    identity
+        What `process_identity` gave for it; None where nothing was kept.
+    """
+    now = process_identity(pid)
+    if now is None or identity is None or now == identity or _UNTOLD in (now, identity):
+        return now is not None
+    try:
+        return abs(float(now) - float(identity)) <= _SAME_SECONDS
+    except ValueError:
+        return False
+
+
+def _boot() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _start_seconds(pid: int) -> str | None:
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
     except psutil.NoSuchProcess:
         return None
+    except psutil.AccessDenied:
+        return _UNTOLD
+
+
+def _is_number_taken(pid: int) -> bool:
+    # Processes of others can be hidden (mount option hidepid).
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

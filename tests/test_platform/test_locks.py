@@ -1,12 +1,19 @@
 import json
 import multiprocessing
+import os
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
 from phenoassets.errors import StoreError
-from phenoassets.locks import plate_lock
+from phenoassets.locks import is_process, plate_lock, process_identity
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="tells processes apart by /proc")
 
 
 def test_two_threads_of_control_never_hold_one_plate(tmp_path):
@@ -37,6 +44,86 @@ def test_the_lock_of_a_process_that_is_gone_is_named_and_broken(tmp_path):
         pass
     assert told == [f"plate P1: breaking the lock of process {process.pid} on {socket.gethostname()}, which is gone"]
     assert list(tmp_path.iterdir()) == []
+
+
+@on_linux
+@pytest.mark.parametrize("seconds", [-7200.0, 0.01, 7200.0])
+def test_a_step_of_the_clock_breaks_no_lock_of_a_living_process(tmp_path, monkeypatch, seconds):
+    create_time = psutil.Process.create_time
+    with plate_lock(tmp_path, "P1"):
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: create_time(self) + seconds)
+        with (
+            pytest.raises(StoreError, match=f"plate P1 is being written by process {os.getpid()} on"),
+            plate_lock(tmp_path, "P1", wait_seconds=0, poll_seconds=0.01),
+        ):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("started", [1.0, psutil.Process().create_time() + 60])
+def test_a_lock_of_an_earlier_version_is_held_while_its_number_is_that_of_a_living_process(tmp_path, started):
+    lock = {"host": socket.gethostname(), "pid": os.getpid(), "started": started, "token": "x"}
+    (tmp_path / "P1.lock").write_text(json.dumps(lock))
+    with (
+        pytest.raises(StoreError, match=r"wait for it, or delete .*P1\.lock if that process is gone"),
+        plate_lock(tmp_path, "P1", wait_seconds=0, poll_seconds=0.01),
+    ):
+        pass
+
+
+def test_an_earlier_version_finds_in_a_lock_what_it_compares(tmp_path):
+    with plate_lock(tmp_path, "P1"):
+        assert json.loads((tmp_path / "P1.lock").read_text())["started"] == psutil.Process().create_time()
+
+
+@on_linux
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_lock_whose_number_has_gone_to_a_process_of_another_boot_or_start_is_broken(tmp_path, part):
+    parts = process_identity(os.getpid()).split(":")
+    parts[part] = "1"
+    lock = {"host": socket.gethostname(), "pid": os.getpid(), "process": ":".join(parts), "token": "x"}
+    (tmp_path / "P1.lock").write_text(json.dumps(lock))
+    told = []
+    with plate_lock(tmp_path, "P1", wait_seconds=0, tell=told.append):
+        pass
+    assert "which is gone" in told[0]
+
+
+@on_linux
+def test_a_process_is_known_under_any_name_and_ends_before_its_parent_looks():
+    rename = "import sys; open('/proc/self/comm', 'w').write(') S 1 (a b)'); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", rename], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        before = process_identity(process.pid)
+        process.stdout.readline()
+        assert process_identity(process.pid) == before
+        assert is_process(process.pid, before)
+        assert not is_process(os.getpid(), before)
+        process.stdin.close()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert process_identity(process.pid) is None
+    assert not is_process(process.pid, before)
+
+
+def test_where_only_a_time_of_start_is_known_a_small_difference_is_none(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    mine = process_identity(os.getpid())
+    assert float(mine) == psutil.Process().create_time()
+    assert is_process(os.getpid(), str(float(mine) + 1))
+    assert not is_process(os.getpid(), str(float(mine) + 60))
+
+
+@on_linux
+def test_a_process_that_the_system_hides_counts_as_the_one_that_was_meant(monkeypatch):
+    mine = process_identity(os.getpid())
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+
+    def hidden(self, **_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    assert is_process(os.getpid(), mine)
+    assert not is_process(gone.pid, mine)
 
 
 def test_a_lock_of_another_host_is_waited_for_and_never_broken(tmp_path):
