@@ -7,7 +7,7 @@ listed and measured, never opened. Whether an export has settled is ``settled.py
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -54,6 +54,17 @@ class Listing:
 
     images: pl.DataFrame
     rejected: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One image file: what its name says, what its folders say, and its size."""
+
+    path: Path
+    name: ImageName
+    channel: str | None
+    elapsed: dt.timedelta | None
+    size: int
 
 
 def find_images(folder: str | Path) -> pl.DataFrame:
@@ -111,7 +122,7 @@ def list_folders(folders: Iterable[Folder], root: Path) -> Listing:
             f"{root} is an archive of the vessels {', '.join(vessels)}; "
             "name the plate of each under vessel_id in plates.csv"
         )
-    images: list[tuple[Any, ...]] = []
+    found: list[_Found] = []
     rejected: list[tuple[str, str, str]] = []
     for folder in folders:
         scan = scan_of_folder(folder.path)
@@ -135,11 +146,13 @@ def list_folders(folders: Iterable[Folder], root: Path) -> Listing:
                     detail = f"cannot be measured: {error.strerror or error}; check the share and permissions"
                     rejected.append((_text(path), "unreadable", detail))
                     continue
-                images.append(_row(path, parsed, channel, elapsed, size))
+                found.append(_Found(path, parsed, channel, elapsed, size))
             elif not name.lower().endswith(_COMPANIONS):
                 rejected.append(
                     (_text(path), "wrong_extension", "only tif, png and jpeg are read; export images, not movies")
                 )
+    mute = _mute_prefixes(found)
+    images = [_row(one, mute) for one in found]
     order = ("scan", "well", "field", "channel", "path")
     return Listing(
         pl.DataFrame(images, schema=IMAGES_SCHEMA, orient="row").sort(order),
@@ -147,17 +160,28 @@ def list_folders(folders: Iterable[Folder], root: Path) -> Listing:
     )
 
 
-def _row(path: Path, name: ImageName, channel: str | None, elapsed: dt.timedelta | None, size: int) -> tuple[Any, ...]:
+def _mute_prefixes(found: Iterable[_Found]) -> set[str]:
+    """Prefixes that occur in folders of several channels, and so name none: ``HT1080_NucLight-Red`` is a cell line."""
+    channels: dict[str, set[str]] = {}
+    for one in found:
+        if one.name.prefix is not None and one.channel is not None:
+            channels.setdefault(one.name.prefix, set()).add(one.channel)
+    return {prefix for prefix, theirs in channels.items() if len(theirs) > 1}
+
+
+def _row(found: _Found, mute: Collection[str]) -> tuple[Any, ...]:
+    name = found.name
+    said = (found.channel, name.channel) if name.prefix in mute else (name.channel, found.channel)
     return (
-        str(path),
+        str(found.path),
         name.prefix,
         name.well,
         name.field,
-        name.channel or channel or DEFAULT_CHANNEL,
+        said[0] or said[1] or DEFAULT_CHANNEL,
         name.scan,
-        elapsed if name.elapsed is None else name.elapsed,
+        found.elapsed if name.elapsed is None else name.elapsed,
         name.scanned_at,
-        size,
+        found.size,
     )
 
 

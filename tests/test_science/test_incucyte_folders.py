@@ -56,6 +56,19 @@ def test_folders_of_a_channel_or_a_scan_say_what_names_leave_out(tmp_path):
     assert local["elapsed"].to_list() == [dt.timedelta(hours=4)]
 
 
+def test_a_prefix_in_folders_of_several_channels_names_none_whatever_it_holds(tmp_path):
+    cell_line, plain = "HT1080_NucLight-Red_A1_1_00d00h00m.tif", "VID1_red_A1_1_00d02h00m.tif"
+    put(tmp_path, f"phase/{cell_line}", f"red/{cell_line}", f"red/{plain}", f"late/{cell_line}")
+    images = find_images(tmp_path)
+    found = {Path(path).relative_to(tmp_path).as_posix(): c for path, c in images.select("path", "channel").rows()}
+    assert found == {
+        f"phase/{cell_line}": "phase",
+        f"red/{cell_line}": "red",
+        f"red/{plain}": "red",
+        f"late/{cell_line}": "red",  # no folder says otherwise
+    }
+
+
 def test_the_folder_of_the_plate_itself_names_no_channel(tmp_path):
     put(tmp_path / "green", "P_A1_1_00d00h00m.tif")
     assert find_images(tmp_path / "green")["channel"].to_list() == ["phase"]
