@@ -24,17 +24,16 @@ from phenoassets.effect_rules import (
     response_height,
 )
 from phenoassets.preparation import (
-    GAP_INTERVALS,
     Floats,
     Preparation,
     Trajectories,
     combine_plates,
+    longest_gaps,
     named_recipe,
     prepare_trajectories,
     read_off,
     rolling_median,
     split_condition,
-    usual_interval,
 )
 from phenoassets.schemas import TABLES
 
@@ -146,6 +145,9 @@ def find_clusters(
         .select(table.names)
         .sort(table.key)
     )
+    uncurved = names.filter(~pl.col("condition_id").is_in(curves["condition_id"].unique().to_list()))
+    why = dict.fromkeys(uncurved["condition_id"].sort(), "no time of treatment, or scans too far apart for a curve")
+    trajectories = replace(trajectories, left_out=trajectories.left_out | why)
     return TemporalClusters(result, _center_rows(centers, trajectories.hours, labels, effects), trajectories)
 
 
@@ -212,7 +214,7 @@ class GrowthCourses:
     """Confluence of conditions and of their controls, read at any hours, averaged over plates."""
 
     def __init__(self, growth: pl.DataFrame | None, scans: pl.DataFrame, *, max_gap_hours: float = 6.0) -> None:
-        self._courses: dict[str, list[tuple[Floats, Floats, Floats]]] = {}
+        self._courses: dict[str, list[tuple[Floats, Floats, Floats, float]]] = {}
         if growth is None:
             return
         timed = (
@@ -220,18 +222,18 @@ class GrowthCourses:
             .filter(pl.col("elapsed_hours").is_not_null())
             .sort("condition_id", "plate", "elapsed_hours")
         )
-        self._gap = max(max_gap_hours, GAP_INTERVALS * usual_interval(timed))
+        gaps = longest_gaps(timed, max_gap_hours)
         names = ("elapsed_hours", "confluence", "control_confluence")
-        for (condition, _), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
+        for (condition, plate), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
             hours, own, control = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
-            self._courses.setdefault(str(condition), []).append((hours, own, control))
+            self._courses.setdefault(str(condition), []).append((hours, own, control, gaps[plate]))
 
     def at(self, condition: str, hours: Floats) -> tuple[Floats, Floats]:
         """Confluence of the condition and of its controls at `hours`; not-a-number where unknown."""
         own, control = [np.full(len(hours), np.nan)], [np.full(len(hours), np.nan)]
-        for times, values, controls in self._courses.get(condition, ()):
-            own.append(read_off(hours, times, values, self._gap))
-            control.append(read_off(hours, times, controls, self._gap))
+        for times, values, controls, gap in self._courses.get(condition, ()):
+            own.append(read_off(hours, times, values, gap))
+            control.append(read_off(hours, times, controls, gap))
         return _mean_known(np.stack(own)), _mean_known(np.stack(control))
 
 

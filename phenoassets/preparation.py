@@ -131,9 +131,9 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
     """One curve a condition on one grid of hours since treatment, averaged over its plates.
 
     The grid's step is the usual interval between scans, and 0 is on it. A plate's curve is read off by straight lines
-    between its scans, none longer than `max_gap_hours` or two and a half intervals (with 0, only between scans that
-    follow one another); where some plates of a condition have no value the others speak. Bands are averaged like
-    distances, so over several plates they are a little wide.
+    between its scans, none longer than `max_gap_hours` or two and a half of the plate's own intervals (with 0, only
+    between scans that follow one another); where some plates of a condition have no value the others speak. Bands are
+    averaged like distances, so over several plates they are a little wide.
 
     Parameters
     ----------
@@ -166,13 +166,12 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
     if timed.is_empty():
         return pl.DataFrame(schema=schema | {"n_plates": pl.Int32, "n_wells": pl.Int32})
     step = usual_interval(timed)
-    # Reading off between two scans that follow one another is no filling of a gap.
-    gap = max(max_gap_hours, GAP_INTERVALS * step) if max_gap_hours else NEIGHBOURS * step
+    gaps = longest_gaps(timed, max_gap_hours)
     parts = []
     for (condition, plate), curve in timed.group_by(["condition_id", "plate"], maintain_order=True):
         hours = curve["elapsed_hours"].to_numpy()
         grid = np.arange(np.ceil(hours[0] / step - 1e-6), np.floor(hours[-1] / step + 1e-6) + 1) * step
-        columns = {name: read_off(grid, hours, curve[name].cast(pl.Float64).to_numpy(), gap) for name in values}
+        columns = {name: read_off(grid, hours, curve[name].cast(pl.Float64).to_numpy(), gaps[plate]) for name in values}
         parts.append(
             pl.DataFrame({"elapsed_hours": grid, **columns}).with_columns(
                 pl.lit(condition).alias("condition_id"),
@@ -189,6 +188,16 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
         .select("condition_id", "elapsed_hours", *values, "n_plates", "n_wells")
         .sort("condition_id", "elapsed_hours")
     )
+
+
+def longest_gaps(timed: pl.DataFrame, max_gap_hours: float) -> dict[object, float]:
+    """Hours over which each plate's curves may be read off, by the interval at which it was imaged."""
+    # Reading off between two scans that follow one another is no filling of a gap.
+    intervals = {plate: usual_interval(own) for (plate,), own in timed.group_by(["plate"])}
+    return {
+        plate: max(max_gap_hours, GAP_INTERVALS * interval) if max_gap_hours else NEIGHBOURS * interval
+        for plate, interval in intervals.items()
+    }
 
 
 def usual_interval(timed: pl.DataFrame) -> float:
@@ -323,12 +332,12 @@ def _matrix(curves: pl.DataFrame, conditions: Sequence[str], hours: Floats, name
     if name not in curves.columns:
         return out
     position = {condition: i for i, condition in enumerate(conditions)}
-    gap = recipe.max_gap_hours
-    if gap and len(hours) > 1:
-        gap = max(gap, GAP_INTERVALS * float(np.median(np.diff(hours))))
     for (condition,), curve in curves.sort("elapsed_hours").group_by(["condition_id"], maintain_order=True):
         times = curve["elapsed_hours"].to_numpy()
         values = curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        gap = recipe.max_gap_hours
+        if gap and len(times) > 1:
+            gap = max(gap, GAP_INTERVALS * float(np.median(np.diff(times))))
         row = out[position[str(condition)]]
         row[:] = read_off(hours, times, values, gap)
         known = np.flatnonzero(np.isfinite(row))

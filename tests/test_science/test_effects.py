@@ -409,6 +409,29 @@ def test_a_slow_rhythm_of_imaging_that_never_meets_the_treatment_is_judged_too(i
     assert (found.table["effect"] == pl.Series([TRUTH[c] for c in found.table["condition_id"]])).mean() >= 0.75
 
 
+@pytest.mark.parametrize("start", [-16.0, -5.0, -7.0])
+def test_a_plate_that_is_imaged_more_slowly_than_the_others_keeps_its_effects(start):
+    slow = {f"M|{condition.split('|')[1]}": effect for condition, effect in TRUTH.items() if condition[0] == "L"}
+    fast = [screen_of(TRUTH, plates=(plate,), seed=n) for n, plate in enumerate(("P1", "P2", "P3"))]
+    rare = screen_of(slow, plates=("P4",), hours=np.arange(start, 67, 8.0))
+    distances, growth, scans = (pl.concat(frames) for frames in zip(*fast, rare, strict=True))
+    found = find_clusters(distances, growth, scans, k=4)
+    rows = found.table.filter(pl.col("condition_id").str.starts_with("M|"))
+    assert rows.height == len(slow)
+    assert rows["cluster"].min() >= 0
+    assert (rows["effect"] == pl.Series([slow[c] for c in rows["condition_id"]])).fill_null(value=False).mean() >= 0.75
+
+
+def test_a_condition_without_a_curve_is_named_as_left_out():
+    distances, growth, scans = screen_of({"L|A@1 µM": "cytotoxic", "K|B@1 µM": "none"}, plates=("P1",))
+    other = distances.filter(pl.col("condition_id") == "K|B@1 µM").with_columns(pl.lit("P2").alias("plate"))
+    unknown = scans.with_columns(pl.lit("P2").alias("plate"), pl.lit(None, pl.Float64).alias("elapsed_hours"))
+    one = distances.filter(pl.col("condition_id") == "L|A@1 µM")
+    found = find_clusters(pl.concat([one, other]), growth, pl.concat([scans, unknown]))
+    assert list(found.trajectories.left_out) == ["K|B@1 µM"]
+    assert found.table.filter(condition_id="K|B@1 µM")["cluster"].to_list() == [-1]
+
+
 @pytest.mark.parametrize("scaling", ["none", "condition", "cell_line_drug", "cell_line"])
 def test_a_cluster_of_idle_conditions_has_no_effect_however_it_is_scaled(scaling):
     idle = {f"L|A@{dose} µM": "none" for dose in (1, 2, 3, 4)}
