@@ -4,7 +4,9 @@ In go the definitions of a home and what to make; out comes what failed, one lin
 process, with the same locks and pools as those of the UI. Which plates there are is decided by the caller.
 """
 
+import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from phenoassets.layers.setting_up import bytes_to_come, plates_to_run, require_
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
-from sensors.runs import bury_dead_runs
+from sensors.runs import bury_dead_runs, process_tag
 
 _SETTINGS = Path(__file__).resolve().parent.parent / "dagster.yaml"
 
@@ -116,8 +118,12 @@ def _execute(
     what: str,
     partition: str | None = None,
 ) -> list[str]:
-    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+    job = definitions.resolve_implicit_global_asset_job_def()
+    run_id = str(uuid.uuid4())
+    result = job.execute_in_process(
         instance=instance,
+        run_id=run_id,
+        tags=process_tag(run_id, os.getpid()),
         partition_key=partition,
         asset_selection=list(keys),
         raise_on_error=False,

@@ -11,9 +11,12 @@ import dagster as dg
 import psutil
 
 from phenoassets.incucyte.settled import Outcome
+from phenoassets.locks import is_process, process_identity
 
 _RUN_KEY = "dagster/run_key"
 _PARTITION = "dagster/partition"
+_PROCESS = "phenoassets/process"
+_STEP_SECONDS = 86400.0  # clocks are seldom set further
 _OUTCOMES: Mapping[dg.DagsterRunStatus, Outcome] = {
     dg.DagsterRunStatus.SUCCESS: "succeeded",
     dg.DagsterRunStatus.FAILURE: "failed",
@@ -57,7 +60,7 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     buried = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        pid = _lost_process(instance, run.run_id)
+        pid = _lost_process(instance, run)
         if pid is None:
             continue
         again = instance.get_run_by_id(run.run_id)  # it may have ended well since; a dead process writes no more
@@ -66,6 +69,14 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
             buried.append(run.run_id)
     _free_places(instance)
     return buried
+
+
+def process_tag(run_id: str, pid: int) -> dict[str, str]:
+    """Tag that says which process `pid` is, as its number may be another's later and clocks are set.
+
+    The run is named too, since a run that repeats another inherits its tags.
+    """
+    return {_PROCESS: f"{run_id} {pid} {process_identity(pid) or 'gone'}"}
 
 
 def _free_places(instance: dg.DagsterInstance) -> None:
@@ -83,23 +94,29 @@ def _free_places(instance: dg.DagsterInstance) -> None:
             storage.free_concurrency_slots_for_run(run_id)
 
 
-def _lost_process(instance: dg.DagsterInstance, run_id: str) -> int | None:
-    """Process that a run was last executed by, if it is known and gone."""
-    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=False).records
-    for record in records:
+def _lost_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+    """Process that a run was last executed by, if it is known and gone; which one it is, is kept while it lives."""
+    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=False)
+    for record in records.records:
         event = record.event_log_entry.dagster_event
         data = event.event_specific_data if event is not None else None
-        pid = (getattr(data, "metadata", None) or {}).get("pid")
-        if pid is not None:
-            number = int(str(pid.value))
-            return None if _lives(number, record.timestamp) else number
+        value = (getattr(data, "metadata", None) or {}).get("pid")
+        if value is None:
+            continue
+        pid = int(str(value.value))
+        known_run, known_pid, identity = run.tags.get(_PROCESS, "- - -").split(maxsplit=2)
+        if (known_run, known_pid) == (run.run_id, str(pid)):
+            return None if is_process(pid, identity) else pid
+        if not _may_live(pid, record.timestamp):
+            return pid
+        instance.add_run_tags(run.run_id, process_tag(run.run_id, pid))
+        return None
     return None
 
 
-def _lives(pid: int, seen_at: float) -> bool:
-    """Whether process `pid` is the one that lived at `seen_at`, and not a later one with its number."""
+def _may_live(pid: int, seen_at: float) -> bool:
+    """Whether process `pid` lives, and may by the clock be the one that lived at `seen_at`."""
     try:
-        process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= seen_at
-    except psutil.NoSuchProcess:
-        return False
+        return is_process(pid, None) and psutil.Process(pid).create_time() <= seen_at + _STEP_SECONDS
+    except psutil.Error:
+        return is_process(pid, None)

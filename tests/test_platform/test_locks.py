@@ -60,9 +60,8 @@ def test_a_step_of_the_clock_breaks_no_lock_of_a_living_process(tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("started", [1.0, psutil.Process().create_time() + 60])
-def test_a_lock_of_an_earlier_version_is_held_while_its_number_is_that_of_a_living_process(tmp_path, started):
-    lock = {"host": socket.gethostname(), "pid": os.getpid(), "started": started, "token": "x"}
+def test_a_lock_of_an_earlier_version_is_held_while_its_number_is_that_of_a_living_process(tmp_path):
+    lock = {"host": socket.gethostname(), "pid": os.getpid(), "started": 1.0, "token": "x"}
     (tmp_path / "P1.lock").write_text(json.dumps(lock))
     with (
         pytest.raises(StoreError, match=r"wait for it, or delete .*P1\.lock if that process is gone"),
@@ -73,7 +72,8 @@ def test_a_lock_of_an_earlier_version_is_held_while_its_number_is_that_of_a_livi
 
 def test_an_earlier_version_finds_in_a_lock_what_it_compares(tmp_path):
     with plate_lock(tmp_path, "P1"):
-        assert json.loads((tmp_path / "P1.lock").read_text())["started"] == psutil.Process().create_time()
+        found = json.loads((tmp_path / "P1.lock").read_text())
+    assert found["started"] == pytest.approx(psutil.Process().create_time(), abs=2)
 
 
 @on_linux
@@ -107,7 +107,7 @@ def test_a_process_is_known_under_any_name_and_ends_before_its_parent_looks():
 def test_where_only_a_time_of_start_is_known_a_small_difference_is_none(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     mine = process_identity(os.getpid())
-    assert float(mine) == psutil.Process().create_time()
+    assert float(mine) == pytest.approx(psutil.Process().create_time(), abs=2)
     assert is_process(os.getpid(), str(float(mine) + 1))
     assert not is_process(os.getpid(), str(float(mine) + 60))
 

@@ -8,6 +8,7 @@ import sys
 import time
 
 import dagster as dg
+import psutil
 import pytest
 from builders import typed
 from dagster._core.events import EngineEventData
@@ -22,7 +23,7 @@ from phenoassets.layers.setting_up import plates_to_run
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 from sensors.exports import export_sensor
-from sensors.headless import run_screen
+from sensors.headless import _execute, run_screen
 from sensors.runs import bury_dead_runs, busy_plates, last_outcome, outcomes_of
 
 
@@ -313,23 +314,74 @@ def test_a_file_rewritten_in_place_is_found_by_its_bytes_and_forgotten_once_it_i
     assert landing.store.read("rejected_files", plate="P1").height == 0
 
 
-def test_a_run_whose_process_is_gone_is_marked_as_failed_and_one_that_lives_is_not(instance):
-    def start(pid):
-        run = new_run(dg.DagsterRunStatus.STARTED, {"dagster/partition": "P1"})
-        instance.add_run(run)
-        data = EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
-        instance.report_engine_event("executing", run, data)
-        return run.run_id
+def start(instance, pid, tags=()):
+    """A run that says it is executed by process `pid`."""
+    run = new_run(dg.DagsterRunStatus.STARTED, {"dagster/partition": "P1", **dict(tags)})
+    instance.add_run(run)
+    data = EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
+    instance.report_engine_event("executing", run, data)
+    return run.run_id
 
+
+def step_the_clock(monkeypatch, seconds):
+    """What a step of the clock does to times of start, which are kept in time since boot."""
+    create_time = psutil.Process.create_time
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: create_time(self) + seconds)
+
+
+def test_a_run_whose_process_is_gone_is_marked_as_failed_and_one_that_lives_is_not(instance):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    dead, alive = start(gone.pid), start(os.getpid())
+    dead, alive = start(instance, gone.pid), start(instance, os.getpid())
     unknown = new_run(dg.DagsterRunStatus.STARTED, {})
     instance.add_run(unknown)
     assert bury_dead_runs(instance) == [dead]
     assert instance.get_run_by_id(dead).status == dg.DagsterRunStatus.FAILURE
     assert instance.get_run_by_id(alive).status == dg.DagsterRunStatus.STARTED
     assert instance.get_run_by_id(unknown.run_id).status == dg.DagsterRunStatus.STARTED
+
+
+def test_a_living_run_is_left_alone_whatever_the_clock_does(instance, monkeypatch):
+    start(instance, os.getpid())
+    step_the_clock(monkeypatch, 7200.0)
+    assert bury_dead_runs(instance) == []
+    step_the_clock(monkeypatch, 1e7)  # it is known by now
+    assert bury_dead_runs(instance) == []
+    step_the_clock(monkeypatch, -2e7)
+    assert bury_dead_runs(instance) == []
+
+
+def test_a_run_whose_number_has_gone_to_another_process_is_marked_as_failed(instance, monkeypatch):
+    run_id = start(instance, os.getpid())
+    assert bury_dead_runs(instance) == []
+    monkeypatch.setattr("phenoassets.locks._boot", lambda: "the boot after a restart")
+    assert bury_dead_runs(instance) == [run_id]
+    never_seen = start(instance, os.getpid())
+    step_the_clock(monkeypatch, 1e6)  # started long after the run spoke
+    assert bury_dead_runs(instance) == [never_seen]
+
+
+def test_a_run_that_repeats_another_is_not_taken_for_that_ones_process(instance, monkeypatch):
+    monkeypatch.setattr("phenoassets.locks._boot", lambda: "the boot before a restart")
+    first = start(instance, os.getpid())
+    assert bury_dead_runs(instance) == []
+    tags = instance.get_run_by_id(first).tags
+    monkeypatch.undo()
+    assert bury_dead_runs(instance) == [first]
+    start(instance, os.getpid(), tags)
+    assert bury_dead_runs(instance) == []
+
+
+def test_a_run_of_the_command_line_is_known_by_its_process_from_its_start(instance, monkeypatch, tmp_path):
+    found = []
+
+    @dg.asset
+    def look():
+        step_the_clock(monkeypatch, 1e7)
+        found.append(bury_dead_runs(instance))
+
+    assert _execute(dg.Definitions([look]), instance, [look.key], "it") == []
+    assert found == [[]]
 
 
 def test_the_newest_run_of_a_key_says_how_it_stands(instance):
