@@ -147,6 +147,12 @@ def scan_id(elapsed: dt.timedelta | None, scanned_at: dt.datetime | None) -> str
     return f"{minutes // 1440:03d}d{minutes // 60 % 24:02d}h{minutes % 60:02d}m"
 
 
+def parse_scan_id(scan: str) -> tuple[dt.timedelta | None, dt.datetime | None]:
+    """Elapsed time or local time that a scan's id stands for, the other None; see `scan_id`."""
+    elapsed = parse_elapsed(scan)
+    return elapsed, dt.datetime.fromisoformat(scan) if elapsed is None else None
+
+
 @functools.lru_cache(maxsize=4096)
 def channel_in(text: str) -> str | None:
     """Channel that a prefix or folder name says, the rightmost word winning; None where it says none.

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import polars as pl
 
 from phenoassets.errors import ExportError, SettingsError
+from phenoassets.incucyte.names import parse_scan_id
 from phenoassets.schemas import TABLES
 
 _HOUR: Final = 3600.0
@@ -63,6 +64,39 @@ def scan_table(plate: str, images: pl.DataFrame, time_zone: str | None = None) -
     return TABLES["scans"].validate(frame, where=f"plate {plate}")
 
 
+def with_times(images: pl.DataFrame, listed: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """Add elapsed and scanned_at to catalogued images, whether their files are still there or not.
+
+    Parameters
+    ----------
+    images
+        well, field, channel, scan of each.
+    listed
+        As `find_images` gives them.
+    before
+        The table ``scans`` as it was made when files that are gone now were there.
+
+    Returns
+    -------
+    polars.DataFrame
+        The same rows. The time of a scan that is not listed is that of its id; where scans have both times, the
+        elapsed one is that of `before`.
+    """
+    keys = ["well", "field", "channel", "scan"]
+    there = listed.join(images, on=keys, how="semi")
+    times = there.group_by("scan").agg(pl.col("elapsed").min(), pl.col("scanned_at").first())
+    gone = images.select(pl.col("scan").unique().sort()).join(times, on="scan", how="anti")["scan"]
+    schema = times.schema
+    ids = pl.DataFrame([(scan, *parse_scan_id(scan)) for scan in gone], schema=schema, orient="row")
+    hours = before.select("scan", pl.duration(seconds=(pl.col("hours_since_start") * _HOUR).round()).alias("_before"))
+    both = times.join(hours, on="scan").select((pl.col("elapsed") == pl.col("_before")).all()).item()
+    if both and not times["elapsed"].null_count():  # the hours of `before` are elapsed times
+        ids = ids.join(hours, on="scan", how="left").select(
+            "scan", pl.coalesce("elapsed", pl.col("_before").cast(schema["elapsed"])).alias("elapsed"), "scanned_at"
+        )
+    return images.join(pl.concat([times, ids]), on="scan", how="left")
+
+
 def hours_since_start(scans: pl.DataFrame, plate: str = "", time_zone: str | None = None) -> pl.DataFrame:
     """Add ``hours_since_start`` to scans.
 
@@ -94,7 +128,7 @@ def hours_since_start(scans: pl.DataFrame, plate: str = "", time_zone: str | Non
     if unknown:
         raise ExportError(
             f"plate {plate}: {unknown} scans are named by elapsed time and {scans.height - unknown} by local time; "
-            "export the plate again with one of the two"
+            f"export the plate again with one of the two, then phenoassets plate reimport {plate}"
         )
     zone = None if time_zone is None else _zone(plate, time_zone)
     times = [_absolute(time, zone) for time in scans["scanned_at"]]

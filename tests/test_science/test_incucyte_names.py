@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phenoassets.incucyte import parse_image_name
-from phenoassets.incucyte.names import channel_in, parse_elapsed, scan_id
+from phenoassets.incucyte.names import channel_in, parse_elapsed, parse_scan_id, scan_id
 from phenoassets.incucyte.wells import parse_well, row_name, well_name, well_position
 
 H = dt.timedelta(hours=1)
@@ -129,6 +129,11 @@ def test_scan_ids_are_local_time_or_elapsed_time_and_sort_in_order():
     assert ids == sorted(ids)
     with pytest.raises(ValueError, match="local time or an elapsed time"):
         scan_id(None, None)
+
+
+@pytest.mark.parametrize("times", [(78 * H, None), (2500 * H, None), (None, dt.datetime(2019, 8, 30, 0, 21))])
+def test_the_id_of_a_scan_is_read_back(times):
+    assert parse_scan_id(scan_id(*times)) == times
 
 
 @pytest.mark.parametrize(
