@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from phenoassets.incucyte.landing import Landing, Source, find_plates
 from phenoassets.incucyte.metric_tables import is_metric_table
 from phenoassets.incucyte.observing import Ledger
 from phenoassets.incucyte.plate_maps import PLATE_MAP_SUFFIXES, read_plate_map
-from phenoassets.incucyte.scans import scan_table
+from phenoassets.incucyte.scans import scan_table, with_times
 from phenoassets.incucyte.textfile import decode
 from phenoassets.layers.common import Progress, Written, no_progress, version_of
 from phenoassets.schemas import TABLES
@@ -32,6 +34,8 @@ from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of
 
 _BATCH = 4096
+# Reason of a file that is as good as the one that is used.
+_DUPLICATE = "duplicate"
 
 
 def vessels_of(screen: Screen) -> dict[str, str]:
@@ -198,40 +202,38 @@ def catalogue_images(
     *,
     settled: Mapping[str, int] | None = None,
 ) -> Written:
-    """Add files that are not yet catalogued to ``raw_images``; list what is unusable in ``rejected_files``.
+    """Add files that are not yet catalogued to ``raw_images``; list what is not used in ``rejected_files``.
 
-    Where `settled` names files and sizes, all others are still being copied and are left for a later run.
+    An image whose file is gone is found again where another file has its bytes. Where `settled` names files and sizes,
+    all others are still being copied and are left for a later run.
     """
-    listing = list_plate(screen, plate)
-    known = store.read("raw_images", plate=plate)
-    table = GrowingTable(store, "raw_images", plate, recipe="")
     exports = screen.exports
+    listing = list_plate(screen, plate)
     images = listing.images.with_columns(
         pl.col("path").map_elements(lambda p: Path(p).relative_to(exports).as_posix(), return_dtype=pl.String),
         pl.lit(plate).alias("plate"),
     )
+    listed = set(images["path"])
     if settled is not None:
         size = pl.col("path").replace_strict(dict(settled), default=None, return_dtype=pl.Int64)
         images = images.filter(size == pl.col("bytes"))
     images = images.with_columns(image_ids(images))
-    rejected = _rejected(listing.rejected, exports, plate)
-    at = dict(known.select("path", "bytes").iter_rows())
-    changed = images.filter(pl.col("path").replace_strict(at, default=None, return_dtype=pl.Int64) != pl.col("bytes"))
-    used = store.read("image_quality", plate=plate, columns=["image_id"])
-    remedy = f"its size changed after it was used; phenoassets plate reimport {plate} takes it anew"
-    rejected += [
-        reject(r, "changed_since_import", remedy) for r in changed.join(used, on="image_id", how="semi").to_dicts()
-    ]
-    # A file that was catalogued while it was being copied, and so could not be read, is catalogued anew.
-    grown = changed.join(used, on="image_id", how="anti")
-    if grown.height:
-        known = known.join(grown, on="image_id", how="anti")
-        table.replace(known)
-    known_at = known["path"].to_list()
-    ids = set(known["image_id"])
-    fresh = images.filter(~pl.col("path").is_in(known_at))
+    known = store.read("raw_images", plate=plate)
+    used = set(store.read("image_quality", plate=plate, columns=["image_id"])["image_id"])
+    changed = _changed(images, known)
+    stuck = changed.filter(pl.col("known_id").is_in(used))
+    rejected = _rejected(listing.rejected, exports, plate) + _stuck(stuck, plate)
+    # What was catalogued while it was being copied, and so could not be read, is catalogued anew.
+    outdated = set(changed["known_id"]) - used
+    _rewrite(store, plate, outdated, {})
+    known = known.filter(~pl.col("image_id").is_in(outdated))
+    standing = known.filter(pl.col("path").is_in(listed))
+    fresh = images.filter(~pl.col("path").is_in(known["path"].to_list()))
+    doubles = _known_doubles(store, plate, fresh, standing)
+    rejected += [_duplicate(row, row["used"]) for row in doubles.to_dicts()]
+    fresh = fresh.join(doubles, on="path", how="anti")
     rows: list[dict[str, Any]] = []
-    new = done = 0
+    done = 0
     for group in fresh.sort("scan", "well", "field", "channel", "path").iter_slices(_BATCH):
         with ThreadPoolExecutor() as pool:
             read = list(pool.map(lambda r: _examine(exports, r), group.to_dicts()))
@@ -239,19 +241,73 @@ def catalogue_images(
         rows += [r for r in read if "reason" not in r]
         done += group.height
         progress(done, fresh.height)
-    kept, doubled = _without_conflicts(rows, known)
-    rejected += doubled
-    kept = [r for r in kept if r["image_id"] not in ids]
-    if kept:
+    contested = set(stuck.filter(pl.col("known_id") != pl.col("image_id"))["known_id"])
+    found = _decide(rows, known, set(standing["image_id"]), used, contested, plate)
+    rejected += found.rejected
+    _rewrite(store, plate, found.outdated, {row["image_id"]: row["path"] for row in found.moved})
+    if found.new:
         schema = {c.name: c.dtype for c in TABLES["raw_images"].columns}
-        frame = pl.DataFrame(kept, schema=schema)  # type: ignore[arg-type]
-        table.append(frame)
-        new = frame.height
+        frame = pl.DataFrame(found.new, schema=schema)  # type: ignore[arg-type]
+        GrowingTable(store, "raw_images", plate, recipe="").append(frame)
     write_rejected(store, plate, "catalogue", rejected)
-    catalogue = store.read("raw_images", plate=plate, columns=["image_id", "sha256"])
-    reasons = pl.Series([r["reason"] for r in rejected], dtype=pl.String).value_counts(name="n")
-    notes = {"rejected files": len(rejected), **{f"rejected: {r}": n for r, n in reasons.iter_rows()}}
-    return Written("raw_images", new, catalogue.height, version_of(catalogue), notes)
+    catalogue = store.read("raw_images", plate=plate, columns=["image_id", "sha256", "path"])
+    reasons = Counter(r["reason"] for r in rejected)
+    notes: dict[str, object] = {"rejected files": reasons.total() - reasons[_DUPLICATE]}
+    notes |= {f"rejected: {reason}": n for reason, n in sorted(reasons.items())}
+    notes |= {"moved files": len(found.moved)} if found.moved else {}
+    notes |= _gone(catalogue, listed)
+    return Written("raw_images", len(found.new), catalogue.height, version_of(catalogue.drop("path")), notes)
+
+
+def _gone(catalogue: pl.DataFrame, listed: Collection[str]) -> dict[str, object]:
+    """A warning where catalogued files are no longer among those `listed`."""
+    n_gone = catalogue.filter(~pl.col("path").is_in(listed)).height
+    text = f"{n_gone} of {catalogue.height} catalogued files are gone from the exports; what was made of them stays"
+    return {"warning": text} if n_gone else {}
+
+
+def _changed(images: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`images` whose path is known under another size or as another image, with ``known_id`` and ``known_channel``."""
+    before = known.select(
+        "path",
+        pl.col("bytes").alias("known_bytes"),
+        pl.col("image_id").alias("known_id"),
+        pl.col("channel").alias("known_channel"),
+    )
+    other = (pl.col("bytes") != pl.col("known_bytes")) | (pl.col("image_id") != pl.col("known_id"))
+    return images.join(before, on="path").filter(other)
+
+
+def _stuck(changed: pl.DataFrame, plate: str) -> list[dict[str, Any]]:
+    """Rejections of files that were used and are another image now."""
+    rejected = []
+    for row in changed.to_dicts():
+        why = "its size changed after it was used"
+        if row["image_id"] != row["known_id"]:
+            why = f"it was used as {row['known_channel']} and is {row['channel']} by its folder"
+        rejected.append(reject(row, "changed_since_import", f"{why}; {_anew(plate)}"))
+    return rejected
+
+
+def _known_doubles(store: TableStore, plate: str, fresh: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
+    """Those of `fresh` that an earlier run found to be duplicates and whose size is still that of the file ``used``."""
+    noted = store.read("rejected_files", plate=plate).filter(pl.col("reason") == _DUPLICATE)
+    used = standing.select("image_id", "bytes", pl.col("path").alias("used"))
+    return fresh.join(noted, on=["path", "image_id"], how="semi").join(used, on=["image_id", "bytes"])
+
+
+def _rewrite(store: TableStore, plate: str, outdated: Collection[str], moved: Mapping[str, str]) -> None:
+    """Take the images `outdated` out of ``raw_images`` and give those `moved` their new paths, part by part."""
+    if not outdated and not moved:
+        return
+    path = pl.col("image_id").replace_strict(dict(moved), default=pl.col("path"), return_dtype=pl.String)
+    for part in store.parts("raw_images", plate=plate):
+        before = pl.read_parquet(part, glob=False, hive_partitioning=False)
+        after = before.filter(~pl.col("image_id").is_in(outdated)).with_columns(path.alias("path"))
+        if not after.height:
+            part.unlink()
+        elif not after.equals(before):
+            store.write_file("raw_images", after, part)
 
 
 def image_ids(images: pl.DataFrame) -> pl.Series:
@@ -272,16 +328,16 @@ def write_rejected(store: TableStore, plate: str, step: str, rows: list[dict[str
 
 
 def write_scans(screen: Screen, store: TableStore, plate: str) -> Written:
-    """Write ``scans`` from the images that are catalogued."""
-    images = list_plate(screen, plate).images
-    usable = store.read("raw_images", plate=plate, columns=["well", "field", "channel", "scan"])
-    keys = ["well", "field", "channel", "scan"]
-    present = images.unique(keys).join(usable, on=keys, how="semi")
-    frame = scan_table(plate, present, screen.plate_row(plate)["time_zone"])
+    """Write ``scans`` from the images that are catalogued, those whose files were removed since included."""
+    listed = list_plate(screen, plate).images
+    catalogue = store.read("raw_images", plate=plate, columns=["well", "field", "channel", "scan", "path"])
+    images = with_times(catalogue, listed, store.read("scans", plate=plate))
+    frame = scan_table(plate, images, screen.plate_row(plate)["time_zone"])
     store.write("scans", frame, plate=plate)
     incomplete = frame.filter(~pl.col("complete")).height
     last = frame["hours_since_start"].max()
-    notes = {"hours imaged": last, "incomplete scans": incomplete}
+    paths = {Path(path).relative_to(screen.exports).as_posix() for path in listed["path"]}
+    notes = {"hours imaged": last, "incomplete scans": incomplete, **_gone(catalogue, paths)}
     return Written("scans", frame.height, frame.height, version_of(frame), notes)
 
 
@@ -303,22 +359,83 @@ def _examine(exports: Path, row: dict[str, Any]) -> dict[str, Any]:
     return {n: (row | found)[n] for n in names}
 
 
-def _without_conflicts(
-    rows: list[dict[str, Any]], known: pl.DataFrame
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    before = dict(known.select("image_id", "sha256").iter_rows())
+@dataclass
+class _Decided:
+    """What becomes of files: rows of ``raw_images`` that are `new` or `moved`, ids that are `outdated`, rejections."""
+
+    new: list[dict[str, Any]] = field(default_factory=list)
+    moved: list[dict[str, Any]] = field(default_factory=list)
+    outdated: list[str] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _decide(
+    rows: list[dict[str, Any]],
+    known: pl.DataFrame,
+    standing: Collection[str],
+    used: Collection[str],
+    contested: Collection[str],
+    plate: str,
+) -> _Decided:
+    """Which of the files `rows` are images, and which are copies or contradictions of another.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``raw_images`` of files that are not catalogued, those to be preferred first.
+    known
+        The catalogue.
+    standing
+        Ids of catalogued images whose files are still there.
+    used
+        Ids of images that were measured.
+    contested
+        Ids of images that were measured from files which are now another image.
+    plate
+        For the remedy.
+    """
+    found = _Decided()
+    before = {row["image_id"]: row for row in known.select("image_id", "path", "sha256").to_dicts()}
     by_id: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_id.setdefault(row["image_id"], []).append(row)
-    kept, rejected = [], []
     for image_id, group in by_id.items():
-        digests = {r["sha256"] for r in group} | ({before[image_id]} if image_id in before else set())
-        if len(digests) == 1:
-            kept.append(group[0])
+        first, stands = before.get(image_id), image_id in standing
+        digests = {row["sha256"] for row in group}
+        lost = first is not None and not stands and first["sha256"] not in digests
+        if lost and image_id not in used:  # as if it had never been there
+            found.outdated.append(image_id)
+            first, lost = None, False
+        if lost or image_id in contested:
+            text = f"{before[image_id]['path']} was used in its place; {_anew(plate)}"
+            found.rejected += [reject(row, "changed_since_import", text) for row in group]
             continue
-        text = "another file of this well, field, channel and scan has other bytes; remove the one that is wrong"
-        rejected += [reject(r, "conflicting_duplicate", text) for r in group]
-    return kept, rejected
+        if first is None and len(digests) > 1:
+            found.rejected += [_conflict(row, next(r for r in group if r["sha256"] != row["sha256"])) for row in group]
+            continue
+        if first is None or not stands:
+            place = next(row for row in group if first is None or row["sha256"] == first["sha256"])
+            (found.new if first is None else found.moved).append(place)
+            group.remove(place)
+            first = place
+        found.rejected += [
+            _duplicate(row, first["path"]) if row["sha256"] == first["sha256"] else _conflict(row, first)
+            for row in group
+        ]
+    return found
+
+
+def _duplicate(row: dict[str, Any], used: str) -> dict[str, Any]:
+    return reject(row, _DUPLICATE, f"nothing is wrong: {used}, which has the same bytes, is used")
+
+
+def _conflict(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    text = f"{other['path']} of the same well, field, channel and scan has other bytes; remove the one that is wrong"
+    return reject(row, "conflicting_duplicate", text)
+
+
+def _anew(plate: str) -> str:
+    return f"phenoassets plate reimport {plate} takes it anew"
 
 
 def reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
