@@ -24,6 +24,13 @@ _HOME = click.option(
 )
 
 
+def _composed(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of plates as plates are named, however the shell completes those of their folders."""
+    from phenoassets.incucyte.textfile import composed
+
+    return tuple(map(composed, names))
+
+
 class _Commands(click.Group):
     """Turns the errors a user can mend into one line and exit code 1."""
 
@@ -63,7 +70,7 @@ def simulate(folder: Path, plates: int, wells: int, hours: float, interval: floa
 @main.command()
 @_HOME
 @click.option("--exports", type=click.Path(file_okay=False, path_type=Path), help="Landing folder of the exports.")
-@click.option("--plate", "plates", multiple=True, help="Only this plate; may be repeated.")
+@click.option("--plate", "plates", multiple=True, callback=_composed, help="Only this plate; may be repeated.")
 @click.option("--models", help="Only these models, separated by commas.")
 def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str | None) -> None:
     """Materialize what is new: every plate among the exports, then the screen's answers."""
@@ -242,7 +249,7 @@ def remove_plate(home: Path, plate_name: str, yes: bool) -> None:
     """Forget a plate."""
     from sensors.plate_life import remove
 
-    _do(remove(_existing(home), plate_name), yes)
+    _do(remove(_existing(home), _name(home, plate_name)), yes)
 
 
 @_plate_command("reimport", "Forget PLATE and let it be imported anew.")
@@ -251,7 +258,7 @@ def reimport_plate(home: Path, plate_name: str, yes: bool) -> None:
     """Forget a plate and let it be imported anew."""
     from sensors.plate_life import reimport
 
-    _do(reimport(_existing(home), plate_name), yes)
+    _do(reimport(_existing(home), _name(home, plate_name)), yes)
 
 
 @_plate_command("rename", "Call PLATE by the name NEW; its folder among the exports must already have it.")
@@ -261,13 +268,21 @@ def rename_plate(home: Path, plate_name: str, new_name: str, yes: bool) -> None:
     """Call a plate by another name."""
     from sensors.plate_life import rename
 
-    _do(rename(_existing(home), plate_name, new_name), yes)
+    _do(rename(_existing(home), _name(home, plate_name), _name(home, new_name)), yes)
 
 
 def _existing(home: Path) -> Any:
     from phenoassets.layers.setting_up import existing_screen
 
     return existing_screen(Home(home))
+
+
+def _name(home: Path, plate_name: str) -> str:
+    """`plate_name` where the home has tables under it as it is written, else as plates are named."""
+    from phenoassets.incucyte.textfile import composed
+    from phenoassets.layers.plate_life import plate_folders
+
+    return plate_name if plate_folders(Home(home), plate_name) else composed(plate_name)
 
 
 def _do(steps: list[tuple[str, Callable[[], None]]], yes: bool) -> None:

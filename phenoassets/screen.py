@@ -319,13 +319,16 @@ def load_screen(home: Home | Path) -> Screen:
 
 def _read_sheet(path: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.DataFrame:
     sheet = read_text_sheet(path, tuple(columns), (key,), {"canonical name": "canonical"})
-    keys = sheet.frame[key]
+    # A plate's folder may come from a Mac, which writes its name in other code points.
+    frame = sheet.frame.with_columns(pl.col(key).str.normalize("NFC")) if key == "plate" else sheet.frame
+    keys = frame[key]
     if keys.null_count():
         raise SettingsError(f"{path}: row {sheet.numbers[int(keys.is_null().arg_true()[0])]} has no {key}")
     doubled = keys.filter(keys.is_duplicated())
     if doubled.len():
         raise SettingsError(f"{path}: {key} {doubled[0]!r} stands there twice")
     delimiter = delimiter_of(decode(path.read_bytes()).split("\n", maxsplit=1)[0].strip() + ",")
+    sheet = TextSheet(frame, sheet.numbers)
     return pl.DataFrame([_typed(path, sheet, name, dtype, delimiter) for name, dtype in columns.items()])
 
 

@@ -14,6 +14,7 @@ from phenoassets.errors import ExportError, SettingsError
 from phenoassets.home import check_plate_name
 from phenoassets.incucyte.archive import ScanFolder, find_archive, scan_folders
 from phenoassets.incucyte.folders import Listing, list_folders
+from phenoassets.incucyte.textfile import composed
 from phenoassets.incucyte.walking import Folder, is_image_file, list_folder, walk
 
 
@@ -64,7 +65,7 @@ class Landing:
     Parameters
     ----------
     sources
-        Plates and where their files lie.
+        Plates and where their files lie; a plate's name is that of its folder, `composed`.
     unmapped
         Vessels that no plate of ``plates.csv`` names, and their archive.
     unusable
@@ -112,10 +113,18 @@ def find_plates(exports: str | Path, vessels: Mapping[str, str] | None = None) -
         if find_archive(path):
             archives.append(path)
             continue
+        plate = composed(name)
+        if plate in landing.sources or plate in landing.unusable:
+            landing.sources.pop(plate, None)
+            landing.unusable[plate] = (
+                f"plate {plate} has two folders in {exports} whose names differ only in how their letters are encoded; "
+                "make one of the two"
+            )
+            continue
         try:
-            landing.sources[check_plate_name(name)] = Source(name, path)
+            landing.sources[check_plate_name(plate)] = Source(plate, path)
         except SettingsError as error:
-            landing.unusable[name] = str(error)
+            landing.unusable[plate] = str(error)
     for archive in archives:
         _add_archive(landing, archive, vessels or {})
     landing.sources = dict(sorted(landing.sources.items()))

@@ -14,7 +14,7 @@ from typing import Final
 
 from phenoassets.errors import PlateMapError
 from phenoassets.incucyte.raw_wells import RawItem, RawWell, amount
-from phenoassets.incucyte.textfile import is_missing
+from phenoassets.incucyte.textfile import composed, is_missing
 from phenoassets.incucyte.wells import parse_column, parse_row, well_position
 
 _EMPTY_NAMES: Final = frozenset({"empty", "blank", "none"})
@@ -188,7 +188,8 @@ def _rows_of_plate(
         yield from rows
         return
     index = header.cells["plate"]
-    named = [(number, row, row[index] if index < len(row) else "") for number, row in rows]
+    plate = composed(plate)
+    named = [(number, row, composed(row[index]) if index < len(row) else "") for number, row in rows]
     plates = list(dict.fromkeys(name for _, _, name in named))
     if plate in plates:
         yield from ((number, row) for number, row, name in named if name == plate)

@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import re
+import unicodedata
 from typing import Final
 
 _KOREAN_HALF_DAYS: Final = ("오전".encode("cp949"), "오후".encode("cp949"))
@@ -30,6 +31,11 @@ def decode(data: bytes) -> str:
     except UnicodeDecodeError:
         korean = any(word in data for word in _KOREAN_HALF_DAYS)
         return data.decode("cp949" if korean else "cp1252", errors="replace")
+
+
+def composed(text: str) -> str:
+    """`text` with each letter in one piece (NFC): macOS writes the ü of a file name as two, a spreadsheet as one."""
+    return unicodedata.normalize("NFC", text)
 
 
 def delimiter_of(header: str) -> str:

@@ -27,7 +27,7 @@ from phenoassets.incucyte.metric_tables import is_metric_table
 from phenoassets.incucyte.observing import Ledger
 from phenoassets.incucyte.plate_maps import PLATE_MAP_SUFFIXES, read_plate_map
 from phenoassets.incucyte.scans import scan_table, with_times
-from phenoassets.incucyte.textfile import decode
+from phenoassets.incucyte.textfile import composed, decode
 from phenoassets.layers.common import Progress, Written, no_progress, version_of
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
@@ -107,8 +107,15 @@ def settled_files(screen: Screen, plate: str) -> dict[str, int] | None:
 
 
 def register_plate(screen: Screen, store: TableStore, plate: str) -> Written:
-    """Write the plate's row of ``plates``."""
+    """Write the plate's row of ``plates``.
+
+    Raises
+    ------
+    SettingsError
+        If the home has tables of a plate of that name in other code points.
+    """
     list_plate(screen, plate)
+    _require_one_spelling(store, plate)
     row = screen.plate_row(plate)
     row.pop("plate_map")
     row |= {
@@ -121,6 +128,15 @@ def register_plate(screen: Screen, store: TableStore, plate: str) -> Written:
     store.write("plates", frame, plate=plate)
     notes = {} if row["cell_line"] != "unspecified" else {"warning": "no cell line in plates.csv: 'unspecified'"}
     return Written("plates", 1, 1, version_of(frame), notes)
+
+
+def _require_one_spelling(store: TableStore, plate: str) -> None:
+    twin = next((name for name in store.plates("raw_images") if name != plate and composed(name) == plate), None)
+    if twin is not None and not store.folder("raw_images", plate=plate).is_dir():
+        raise SettingsError(
+            f"plate {plate}: the home has it under a name that differs only in how its letters are encoded; "
+            f"copy this line: phenoassets plate rename '{twin}' '{plate}' --yes"
+        )
 
 
 def read_plate_maps(screen: Screen, store: TableStore, plate: str) -> Written:

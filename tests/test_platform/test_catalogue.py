@@ -8,10 +8,13 @@ import polars as pl
 import pytest
 import tifffile
 from builders import typed
+from click.testing import CliRunner
 
+from phenoassets.cli import main
+from phenoassets.errors import SettingsError
 from phenoassets.home import Home
 from phenoassets.layers import export
-from phenoassets.layers.state import plate_state
+from phenoassets.layers.state import known_plates, plate_state
 from phenoassets.screen import load_screen
 from phenoassets.tables import TableStore
 
@@ -289,3 +292,60 @@ def test_a_file_whose_size_changed_is_taken_anew_until_it_was_used(plate):
     [(reason, detail)] = plate.rejected().values()
     assert reason == "changed_since_import"
     assert detail == "its size changed after it was used; phenoassets plate reimport P1 takes it anew"
+
+
+# Written in other code points
+
+COMPOSED, DECOMPOSED = "Z\u00fcrich_P1", "Zu\u0308rich_P1"  # as a spreadsheet writes it, and as macOS does
+
+
+@pytest.mark.parametrize(("on_disk", "in_sheet"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
+def test_a_row_of_plates_csv_is_of_its_folder_however_the_name_is_written(plate, on_disk, in_sheet):
+    plate.folder = plate.folder.with_name(on_disk)
+    plate.put(*NAMES)
+    plate.home.plates_file.write_text(f"plate,cell_line\n{in_sheet},A549\n", encoding="utf-8")
+    assert export.register_plate(plate.screen, plate.store, COMPOSED).notes == {}
+    assert plate.store.read("plates", plate=COMPOSED)["cell_line"].to_list() == ["A549"]
+    export.catalogue_images(plate.screen, plate.store, COMPOSED)
+    path = plate.store.read("raw_images", plate=COMPOSED)["path"][0]
+    assert path.startswith(f"{on_disk}/")
+    assert (plate.home.root / "exports" / path).is_file()
+    landing = export.landing_of(plate.screen)
+    assert known_plates(plate.screen, plate.store, landing) == [COMPOSED]
+
+
+def test_a_plate_that_the_home_has_in_other_code_points_is_refused_until_it_is_renamed(plate):
+    plate.folder = plate.folder.with_name(DECOMPOSED)
+    plate.put(*NAMES)
+    export.catalogue_images(plate.screen, plate.store, COMPOSED)
+    catalogue = plate.store.read("raw_images", plate=COMPOSED)
+    table = plate.store.folder("raw_images", plate=COMPOSED)
+    table.rename(table.with_name(f"plate={DECOMPOSED}"))
+    words = f"encoded; copy this line: phenoassets plate rename '{DECOMPOSED}' '{COMPOSED}' --yes"
+    with pytest.raises(SettingsError, match=words):
+        export.register_plate(plate.screen, plate.store, COMPOSED)
+    arguments = ["plate", "rename", DECOMPOSED, COMPOSED, "--yes", "--home", str(plate.home.root)]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+    export.register_plate(plate.screen, plate.store, COMPOSED)
+    export.catalogue_images(plate.screen, plate.store, COMPOSED)
+    assert plate.store.read("raw_images", plate=COMPOSED).equals(catalogue)
+
+
+def test_a_plate_is_removed_by_its_name_in_any_code_points(plate):
+    plate.folder = plate.folder.with_name(DECOMPOSED)
+    plate.put(*NAMES)
+    export.catalogue_images(plate.screen, plate.store, COMPOSED)
+    done = CliRunner().invoke(main, ["plate", "remove", DECOMPOSED, "--yes", "--home", str(plate.home.root)])
+    assert done.exit_code == 0
+    assert plate.store.plates("raw_images") == []
+
+
+@pytest.mark.parametrize("asked", [COMPOSED, DECOMPOSED])
+def test_a_plate_may_be_asked_for_in_any_code_points(plate, asked, monkeypatch):
+    plate.folder = plate.folder.with_name(DECOMPOSED)
+    plate.put(*NAMES)
+    seen = []
+    monkeypatch.setattr("sensors.headless._run_plate", lambda *arguments: seen.append(arguments[3]) or ["stop"])
+    monkeypatch.setattr("sensors.headless._execute", lambda *_, **__: [])
+    done = CliRunner().invoke(main, ["run", "--home", str(plate.home.root), "--plate", asked])
+    assert (seen, done.stderr.strip()) == ([COMPOSED], "error: stop")

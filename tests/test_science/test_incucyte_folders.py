@@ -13,6 +13,8 @@ from phenoassets.incucyte.archive import parse_archive_name
 from phenoassets.incucyte.scans import hours_since_start
 from phenoassets.schemas import TABLES
 
+COMPOSED, DECOMPOSED = "Z\u00fcrich_P1", "Zu\u0308rich_P1"  # as most write it, and as macOS does
+
 
 def put(folder, *names, content=b"x"):
     for name in names:
@@ -201,6 +203,22 @@ def test_plates_are_folders_and_known_vessels_and_the_rest_is_named(tmp_path):
         "2019-08-30T02:21",
     ]
     assert landing.sources["P1"].list().images.equals(find_images(tmp_path / "P1"))
+
+
+def test_a_folders_name_is_composed_and_its_files_are_opened_where_they_are(tmp_path):
+    put(tmp_path / DECOMPOSED, "P_A1_1_00d00h00m.tif")
+    landing = find_plates(tmp_path)
+    assert list(landing.sources) == [COMPOSED]
+    [path] = landing.sources[COMPOSED].list().images["path"]
+    assert path == str(tmp_path / DECOMPOSED / "P_A1_1_00d00h00m.tif")
+
+
+def test_two_folders_whose_names_differ_only_in_their_encoding_are_no_plate(tmp_path):
+    for name in (COMPOSED, DECOMPOSED, "P1"):
+        put(tmp_path / name, "P_A1_1_00d00h00m.tif")
+    landing = find_plates(tmp_path)
+    assert list(landing.sources) == ["P1"]
+    assert "differ only in how their letters are encoded" in landing.unusable[COMPOSED]
 
 
 def test_the_exports_folder_may_be_an_archive_itself(tmp_path):

@@ -282,6 +282,8 @@ def test_a_file_for_several_plates_gives_the_rows_of_the_one_that_is_asked_for(t
         read_plate_map(path, "P3")
     with pytest.raises(PlateMapError, match="say which one is meant"):
         read_plate_map(path)
+    path.write_text("plate,well,drug\nZu\u0308rich,A1,X\nP2,A1,Y\n", encoding="utf-8")  # as macOS writes it
+    assert read_plate_map(path, "Z\u00fcrich")["compound"].to_list() == ["X"]
 
 
 @pytest.mark.parametrize(

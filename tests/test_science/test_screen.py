@@ -60,6 +60,7 @@ def test_every_correction_recipe_can_be_chosen(root, recipe):
         ("plates.csv", "plate,dilution\nP1,1\n,\nP2,many\n", "row 4, dilution: 'many'; write a number"),
         ("plates.csv", 'plate,um_per_pixel\nP1,"1,240"\n', "row 2, um_per_pixel: '1,240'; write a number without thou"),
         ("plates.csv", "plate\nP1\nP1\n", "plate 'P1' stands there twice"),
+        ("plates.csv", "plate\nZ\u00fc\nZu\u0308\n", "plate 'Z\u00fc' stands there twice"),
     ],
 )
 def test_a_sheet_that_cannot_be_meant_is_one_line_with_its_name(root, name, text, words):
