@@ -52,6 +52,10 @@ class ProfileError(PhenoassetsError):
     """Profiles cannot be computed: no controls, mixed widths, or nothing to aggregate."""
 
 
+class NotTreatedYetError(ProfileError):
+    """No scan of a plate lies after its treatment so far: there is nothing to answer from yet."""
+
+
 class SchemaError(PhenoassetsError):
     """A table does not fit its schema; the message lists every mismatch."""
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from phenoassets.errors import ProfileError
+from phenoassets.errors import NotTreatedYetError, ProfileError
 from phenoassets.schemas import TABLES
 
 Method = Literal["mean", "median"]
@@ -255,8 +255,10 @@ def endpoint_profiles(
 
     Raises
     ------
+    NotTreatedYetError
+        If no scan lies after treatment.
     ProfileError
-        If a scan has no time, `n_scans` is below 1, or no scan lies after treatment.
+        If a scan has no time, or `n_scans` is below 1.
     """
     if n_scans < 1:
         raise ProfileError(f"an endpoint needs at least one scan, not {n_scans}")
@@ -276,7 +278,7 @@ def endpoint_profiles(
     if treated_after_hours is not None:
         after = times.filter(pl.col("hours_since_start") > treated_after_hours)
         if not after.height:
-            raise ProfileError(
+            raise NotTreatedYetError(
                 f"plate {plate} was treated at {treated_after_hours:g} h, but its last scan is at "
                 f"{times['hours_since_start'][-1]:g} h; correct plates.csv or wait for scans after treatment"
             )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from phenoassets.errors import ProfileError
+from phenoassets.errors import NotTreatedYetError, ProfileError
 
 
 def treatment_hours(plates: pl.DataFrame, scans: pl.DataFrame) -> float | None:
@@ -22,8 +22,10 @@ def treatment_hours(plates: pl.DataFrame, scans: pl.DataFrame) -> float | None:
 
     Raises
     ------
+    NotTreatedYetError
+        If the treatment lies after the last scan.
     ProfileError
-        If the treatment lies after the last scan, or is given as a time of day while the scans have none.
+        If it is given as a time of day while the scans have none.
     """
     if not plates.height or not scans.height:
         return None
@@ -41,7 +43,7 @@ def treatment_hours(plates: pl.DataFrame, scans: pl.DataFrame) -> float | None:
         near = before.row(-1, named=True) if before.height else timed.row(0, named=True)
         hours = near["hours_since_start"] + (row["treated_at"] - near["scanned_at"]).total_seconds() / 3600
     if hours is not None and hours > last:
-        raise ProfileError(
+        raise NotTreatedYetError(
             f"plate {plate} was treated {hours:g} h after its first scan, but its last scan is at {last:g} h; "
             "correct plates.csv, or wait for scans after the treatment"
         )

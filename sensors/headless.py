@@ -19,6 +19,7 @@ from phenoassets.errors import PhenoassetsError
 from phenoassets.home import Home, check_plate_name
 from phenoassets.layers.export import list_plate
 from phenoassets.layers.setting_up import bytes_to_come, plates_to_run, require_space
+from phenoassets.layers.state import why_no_answers
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
@@ -104,7 +105,9 @@ def _run_plate(
     except PhenoassetsError as error:
         return [str(error)]
     instance.add_dynamic_partitions(PLATES.name or "plate", [plate])
-    return _execute(definitions, instance, keys, f"plate {plate}", partition=plate)
+    failures = _execute(definitions, instance, keys, f"plate {plate}", partition=plate)
+    waits = "" if failures else why_no_answers(TableStore(screen.home), plate)
+    return [*failures, waits] if waits else failures
 
 
 def _keys(definitions: dg.Definitions) -> list[dg.AssetKey]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from phenoassets.errors import PhenoassetsError, ProfileError
-from phenoassets.layers.common import Written, version_of
+from phenoassets.layers.common import Written, nothing_usable, version_of, waits_for_treatment
 from phenoassets.layers.vectors import answers_profiles
 from phenoassets.phenotypes import map_phenotypes
 from phenoassets.profiles import endpoint_profiles
@@ -20,29 +20,32 @@ from phenoassets.timing import treatment_hours
 from phenoassets.treatments import check_controls, score_treatments
 
 
+@waits_for_treatment("sphered_profiles")
 def sphere(screen: Screen, store: TableStore, name: str) -> Written:
     """Whiten the endpoint profiles of each plate against its own negative controls."""
     settings = screen.settings.sphering
     made: list[pl.DataFrame] = []
-    left_out: dict[str, str] = {}
-    for frame, plate_map in _endpoints(screen, store, name, left_out).values():
-        own = sphere_plate(frame, plate_map, regularization=settings.regularization, left_out=left_out)
+    endpoints, left_out = _endpoints(screen, store, name)
+    bare: dict[str, str] = {}
+    for frame, plate_map in endpoints.values():
+        own = sphere_plate(frame, plate_map, regularization=settings.regularization, left_out=bare)
         made += [own] if own.height else []
+    left_out |= bare
     if not made:
-        raise _nothing(name, left_out)
+        raise nothing_usable(name, left_out, "profiles")
     frame = pl.concat(made)
     store.write("sphered_profiles", frame, model=name)
     notes = {"plates": len(made), **{f"left out: {plate}": why for plate, why in left_out.items()}}
     return Written("sphered_profiles", frame.height, frame.height, version_of(frame), notes)
 
 
+@waits_for_treatment("strong_treatments")
 def rank_treatments(screen: Screen, store: TableStore, name: str) -> Written:
     """Rank conditions by the distance of their endpoint profiles to the controls, each control held out of its own."""
     settings = screen.settings
-    left_out: dict[str, str] = {}
-    found = _endpoints(screen, store, name, left_out)
+    found, left_out = _endpoints(screen, store, name)
     if not found:
-        raise _nothing(name, left_out)
+        raise nothing_usable(name, left_out, "profiles")
     profiles = pl.concat([profiles for profiles, _ in found.values()])
     plate_maps = pl.concat([plate_map for _, plate_map in found.values()])
     spherizer = Spherizer(settings.sphering.regularization, scale="std")
@@ -76,10 +79,11 @@ def map_wells(screen: Screen, store: TableStore, name: str) -> Written:
 
 
 def _endpoints(
-    screen: Screen, store: TableStore, name: str, left_out: dict[str, str]
-) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
-    """Unsphered endpoint profiles and plate map of every plate that has both; the others' reasons in `left_out`."""
-    found = {}
+    screen: Screen, store: TableStore, name: str
+) -> tuple[dict[str, tuple[pl.DataFrame, pl.DataFrame]], dict[str, object]]:
+    """Unsphered endpoint profiles and plate map of every plate that has both; why the others have not."""
+    found: dict[str, tuple[pl.DataFrame, pl.DataFrame]] = {}
+    left_out: dict[str, object] = {}
     for plate in store.plates("well_profiles", name):
         try:
             scans = store.read("scans", plate=plate)
@@ -93,12 +97,7 @@ def _endpoints(
             if not plate_map.height:
                 raise ProfileError(f"plate {plate} has no plate map")
         except PhenoassetsError as error:
-            left_out[plate] = str(error)
+            left_out[plate] = error
             continue
         found[plate] = (frame, plate_map)
-    return found
-
-
-def _nothing(name: str, left_out: dict[str, str]) -> ProfileError:
-    reasons = "; ".join(left_out.values()) or "no plate has profiles yet"
-    return ProfileError(f"no plate can be used for the answers of {name}: {reasons}")
+    return found, left_out

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from phenoassets.errors import ProfileError, StalenessError
+from phenoassets.errors import NotTreatedYetError, ProfileError, StalenessError
 from phenoassets.imaging.correction import RECIPES
+from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of, recipe_of
 
@@ -46,6 +48,43 @@ class Written:
     total: int
     version: str
     notes: Mapping[str, object] = field(default_factory=dict)
+
+
+def waits_for_treatment(
+    *tables: str,
+) -> Callable[[Callable[[Screen, TableStore, str], Written]], Callable[[Screen, TableStore, str], Written]]:
+    """Let a layer leave its `tables` of one model empty, and say why, as long as no plate is treated yet."""
+
+    def wrap(make: Callable[[Screen, TableStore, str], Written]) -> Callable[[Screen, TableStore, str], Written]:
+        @functools.wraps(make)
+        def made(screen: Screen, store: TableStore, name: str) -> Written:
+            try:
+                return make(screen, store, name)
+            except NotTreatedYetError as error:
+                for table in tables:
+                    store.write(table, TABLES[table].empty(), model=name)
+                return Written(tables[0], 0, 0, digest_of("waits"), {"waits": str(error)})
+
+        return made
+
+    return wrap
+
+
+def nothing_usable(name: str, left_out: Mapping[str, object], made: str) -> ProfileError:
+    """The error to raise where no plate can be used for the answers of model `name`.
+
+    Parameters
+    ----------
+    name
+        The model.
+    left_out
+        Why, by plate; a `NotTreatedYetError` where a plate waits for its treatment.
+    made
+        What no plate has, where there is none at all.
+    """
+    waits = left_out and all(isinstance(why, NotTreatedYetError) for why in left_out.values())
+    reasons = "; ".join(map(str, left_out.values())) or f"no plate has {made} yet"
+    return (NotTreatedYetError if waits else ProfileError)(f"no plate can be used for the answers of {name}: {reasons}")
 
 
 def version_of(frame: pl.DataFrame, *more: object) -> str:

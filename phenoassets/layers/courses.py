@@ -17,7 +17,7 @@ from phenoassets.curation import overrule, read_curated, unknown_conditions
 from phenoassets.drug_effects import compare_models, summarise_drugs
 from phenoassets.effects import find_clusters
 from phenoassets.errors import PhenoassetsError, ProfileError
-from phenoassets.layers.common import Written, version_of
+from phenoassets.layers.common import Written, nothing_usable, version_of, waits_for_treatment
 from phenoassets.layers.vectors import current_recipe
 from phenoassets.preparation import Preparation, named_recipe
 from phenoassets.schemas import TABLES
@@ -62,25 +62,26 @@ def read_courses(screen: Screen, store: TableStore, name: str) -> Courses:
     Raises
     ------
     ProfileError
-        If no plate can be used: the distances of all are stale, or their treatment times cannot be.
+        If no plate can be used: the distances of all are stale, or their treatment times cannot be. A
+        `NotTreatedYetError` where all wait for their treatment.
     """
     settings = screen.settings.trajectories
-    hours, left_out = [], {}
+    hours: list[pl.DataFrame] = []
+    left_out: dict[str, object] = {}
     for plate in store.plates("temporal_distances", name):
         try:
             _require_current(screen, store, plate, name)
             hours.append(elapsed_hours(store.read("plates", plate=plate), store.read("scans", plate=plate)))
         except PhenoassetsError as error:
-            left_out[plate] = str(error)
+            left_out[plate] = error
     if not hours:
-        reasons = "; ".join(left_out.values()) or "no plate has distances yet"
-        raise ProfileError(f"no plate can be used for the answers of {name}: {reasons}")
+        raise nothing_usable(name, left_out, "distances")
     plates = [plate for plate in store.plates("temporal_distances", name) if plate not in left_out]
     here = pl.col("plate").is_in(plates)
     chosen = (pl.col("metric") == settings.metric) & (pl.col("features") == settings.features)
     distances = store.scan("temporal_distances", name).filter(here & chosen).collect()
     growth = store.read("growth_curves").filter(here) if settings.growth else None
-    return Courses(distances, growth, pl.concat(hours), plates, left_out)
+    return Courses(distances, growth, pl.concat(hours), plates, {plate: str(why) for plate, why in left_out.items()})
 
 
 def _require_current(screen: Screen, store: TableStore, plate: str, name: str) -> None:
@@ -103,6 +104,7 @@ def preparation_of(screen: Screen) -> Preparation:
     return replace(named_recipe(settings.recipe), **given)
 
 
+@waits_for_treatment("temporal_clusters", "temporal_centers", "curated_effects")
 def cluster(screen: Screen, store: TableStore, name: str) -> Written:
     """Cluster the course of every condition by DTW and name its effect; a curator's effects stand over the rules'."""
     settings = screen.settings.trajectories
@@ -166,6 +168,7 @@ def _without_a_curve(
     ).select(table.names)
 
 
+@waits_for_treatment("cluster_scores")
 def score_clusters(screen: Screen, store: TableStore, name: str) -> Written:
     """Score every number of clusters from 2 to 9; of a large screen, on a sample of its conditions."""
     settings = screen.settings.trajectories
@@ -194,6 +197,7 @@ def score_clusters(screen: Screen, store: TableStore, name: str) -> Written:
     return Written("cluster_scores", frame.height, frame.height, version_of(frame), notes)
 
 
+@waits_for_treatment("drug_effects")
 def sum_up_drugs(screen: Screen, store: TableStore, name: str) -> Written:
     """One row a drug and cell line: effect per dose, onset, potency."""
     settings = screen.settings.trajectories

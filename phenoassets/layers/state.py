@@ -20,6 +20,7 @@ from phenoassets.layers.vectors import model_digest
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, recipe_of
+from phenoassets.timing import treatment_hours
 
 
 @dataclass
@@ -77,12 +78,22 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
         state.new = len(paths - set(known["path"]) - set(rejected["path"]))
     except PhenoassetsError as error:
         state.problem = str(error)
+    state.problem = state.problem or why_no_answers(store, plate)
     state.missing = [layer for layer, parts in _layers(screen, store, plate) if not parts]
     try:
         state.stale = list(_stale(screen, store, plate))
     except StoreError as error:
         state.problem = state.problem or str(error)
     return state
+
+
+def why_no_answers(store: TableStore, plate: str) -> str:
+    """Why a plate cannot be answered from yet, where the time of its treatment is the cause; empty where it can."""
+    try:
+        treatment_hours(store.read("plates", plate=plate), store.read("scans", plate=plate))
+    except PhenoassetsError as error:
+        return str(error)
+    return ""
 
 
 def disk_use(home: Home) -> dict[str, dict[str, int]]:

@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from phenoassets.embedding import embed_images
-from phenoassets.errors import ModelError, PlateMapError, ProfileError
+from phenoassets.errors import ModelError, NotTreatedYetError, PlateMapError, ProfileError
 from phenoassets.growing import GrowingTable
 from phenoassets.imaging.store import PlateStore, ShardReader
 from phenoassets.layers.common import (
@@ -114,7 +114,10 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
     """Measure how far each condition of a plate is from its controls, scan by scan."""
     settings = screen.settings.trajectories
     scans = store.read("scans", plate=plate)
-    hours = treatment_hours(store.read("plates", plate=plate), scans)
+    try:
+        treated: object = treatment_hours(store.read("plates", plate=plate), scans)
+    except NotTreatedYetError as error:  # distances need no treatment; the answers wait for it
+        treated = f"waits: {error}"
     frame = distance_to_control(
         answers_profiles(screen, store, plate, name),
         _plate_map(store, plate),
@@ -128,7 +131,7 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
         seed=settings.seed,
     )
     store.write("temporal_distances", frame, model=name, plate=plate, recipe=current_recipe(screen, store, plate, name))
-    notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": hours if hours is not None else "?"}
+    notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": "?" if treated is None else treated}
     if lacking := sorted(set(settings.stored_features) - set(frame["features"])):
         notes["too few controls for"] = f"{', '.join(lacking)} distances: at least two control wells are needed"
     return Written("temporal_distances", frame.height, frame.height, version_of(frame), notes)

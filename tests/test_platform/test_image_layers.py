@@ -6,7 +6,7 @@ import tifffile
 
 from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
 from phenoassets.home import Home
-from phenoassets.layers import calibration, export, images, state, vectors
+from phenoassets.layers import answers, calibration, courses, export, images, state, vectors
 from phenoassets.screen import load_screen
 from phenoassets.tables import TableStore
 
@@ -39,7 +39,8 @@ class Plate:
 
     def image(self, channel, scan, picture=phase, well=None):
         for n in [well] if well else range(1, 7):
-            tifffile.imwrite(self.folder / f"V_{channel}_A{n}_1_00d{2 * scan:02d}h00m.tif", picture(self.rng))
+            time = f"{2 * scan // 24:02d}d{2 * scan % 24:02d}h00m"
+            tifffile.imwrite(self.folder / f"V_{channel}_A{n}_1_{time}.tif", picture(self.rng))
 
     def catalogue(self):
         export.register_plate(self.screen, self.store, "P1")
@@ -229,3 +230,25 @@ def test_a_channel_that_is_imaged_rarely_has_profiles_of_its_scans(plate):
         "000d00h00m",
         "000d22h00m",
     ]
+
+
+def test_a_plate_that_is_not_treated_yet_has_distances_and_its_answers_wait(plate):
+    plate.home.plates_file.write_text("plate,treated_after_hours\nP1,24\n")
+    plate.settings()
+    written = plate.run()
+    assert written.total == plate.store.read("temporal_distances", MODEL, "P1").height > 0
+    assert "its last scan is at 4 h" in str(written.notes["treated after hours"])
+    makers = [answers.sphere, answers.rank_treatments, courses.cluster, courses.score_clusters, courses.sum_up_drugs]
+    for make in makers:
+        made = make(plate.screen, plate.store, MODEL)
+        assert made.total == 0
+        assert "plate P1 was treated 24 h after its first scan" in str(made.notes["waits"])
+    assert answers.map_wells(plate.screen, plate.store, MODEL).total == 0
+    assert courses.compare(plate.screen, plate.store).total == 0
+    assert "was treated 24 h after" in state.plate_state(plate.screen, plate.store, "P1").problem
+    for scan in range(3, 16):
+        plate.image("phase", scan)
+    plate.run()
+    assert not any("waits" in make(plate.screen, plate.store, MODEL).notes for make in makers)
+    assert plate.store.read("temporal_clusters", MODEL).height == 1
+    assert not state.plate_state(plate.screen, plate.store, "P1").problem
