@@ -15,7 +15,7 @@ from phenoassets.home import check_plate_name
 from phenoassets.incucyte.archive import ScanFolder, find_archive, scan_folders
 from phenoassets.incucyte.folders import Listing, list_folders
 from phenoassets.incucyte.textfile import composed
-from phenoassets.incucyte.walking import Folder, is_image_file, list_folder, walk
+from phenoassets.incucyte.walking import Folder, is_image_file, is_text, list_folder, walk
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,10 @@ def find_plates(exports: str | Path, vessels: Mapping[str, str] | None = None) -
             continue
         if find_archive(path):
             archives.append(path)
+            continue
+        if not is_text(name):
+            shown = name.encode("utf-8", "backslashreplace").decode()
+            landing.unusable[shown] = f"folder {shown} in {exports} has a name that is no UTF-8; rename it"
             continue
         plate = composed(name)
         if plate in landing.sources or plate in landing.unusable:

@@ -213,6 +213,16 @@ def test_a_folders_name_is_composed_and_its_files_are_opened_where_they_are(tmp_
     assert path == str(tmp_path / DECOMPOSED / "P_A1_1_00d00h00m.tif")
 
 
+def test_a_folder_whose_name_is_no_text_holds_up_no_other(tmp_path):
+    put(tmp_path, "P1/P_A1_1_00d00h00m.tif")
+    os.mkdir(os.fsencode(tmp_path) + b"/M\xfcller")  # noqa: PTH102  a name that is no text
+    landing = find_plates(tmp_path)
+    assert list(landing.sources) == ["P1"]
+    [(name, why)] = landing.unusable.items()
+    assert name == "M\\udcfcller"
+    assert "is no UTF-8; rename it" in why
+
+
 def test_two_folders_whose_names_differ_only_in_their_encoding_are_no_plate(tmp_path):
     for name in (COMPOSED, DECOMPOSED, "P1"):
         put(tmp_path / name, "P_A1_1_00d00h00m.tif")
