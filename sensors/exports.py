@@ -69,14 +69,13 @@ def watch(
     for run_id in bury_dead_runs(instance):
         context.log.warning("run %s is marked as failed: its process is gone", run_id)
     before, granted = _heed(screen, WatchState.from_json(context.cursor), _granted(context.cursor))
-    exports = screen.settings.exports
     seen = look(
         screen.exports,
         Ledger(screen.home.watch),
         before,
-        WatchSettings(exports.settle_minutes, exports.retry_minutes, exports.max_attempts),
+        rules_of(screen),
         now,
-        budget_seconds=exports.tick_seconds,
+        budget_seconds=screen.settings.exports.tick_seconds,
         outcomes=outcomes_of(instance, settled.open_run_keys(before).values()),
         vessels=vessels_of(screen),
     )
@@ -100,6 +99,12 @@ def watch(
         skip_reason=None if requests else f"nothing new has settled among {len(totals)} plates in {screen.exports}",
         cursor=_cursor(state, granted),
     )
+
+
+def rules_of(screen: Screen) -> WatchSettings:
+    """When a plate of `screen` has settled, and how failed runs are asked for again."""
+    exports = screen.settings.exports
+    return WatchSettings(exports.settle_minutes, exports.retry_minutes, exports.max_attempts)
 
 
 def rescan_job() -> dg.JobDefinition:

@@ -6,8 +6,8 @@ bundled by the next.
 
 import dagster as dg
 
-from sensors.sheets import CRASH_RETRIES
-
+# Dagster repeats a run whose process was killed, not one whose step failed (dagster.yaml).
+_CRASH_RETRIES = {"dagster/max_retries": "3"}
 _SHORTEST_SECONDS = 30
 
 
@@ -18,6 +18,6 @@ def refresh_sensor(refresh_minutes: float) -> dg.AutomationConditionSensorDefini
         target=dg.AssetSelection.groups("answers"),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=max(_SHORTEST_SECONDS, round(refresh_minutes * 60)),
-        run_tags={**CRASH_RETRIES, "phenoassets/reason": "refresh"},
+        run_tags={**_CRASH_RETRIES, "phenoassets/reason": "refresh"},
         description="Draws the screen's answers anew when the data version of a plate has changed.",
     )

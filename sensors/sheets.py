@@ -4,6 +4,7 @@ A sensor reads, asks the pure planner of ``phenoassets.layers.sheets``, and answ
 answers follow; images and embeddings never do.
 """
 
+import time
 from collections.abc import Sequence
 
 import dagster as dg
@@ -15,6 +16,7 @@ from phenoassets.layers.sheets import (
     SheetPlan,
     SheetRequest,
     SheetState,
+    open_run_keys,
     plan_sheets,
     read_answer_settings,
     read_sheets,
@@ -25,17 +27,17 @@ from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
-from sensors.runs import busy_plates
+from sensors.exports import rules_of
+from sensors.runs import busy_plates, outcomes_of
 
-# Dagster repeats a run whose process was killed, not one whose step failed (dagster.yaml).
-CRASH_RETRIES = {"dagster/max_retries": "3"}
+SENSOR = "changed_sheets"
 
 
 def sheet_sensor(plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.AssetKey]) -> dg.SensorDefinition:
     """Sensor that asks for runs of a plate's small tables, or of the screen's answers, `answer_keys`."""
 
     @dg.sensor(
-        name="changed_sheets",
+        name=SENSOR,
         target=dg.AssetSelection.assets(*plate_keys, *answer_keys),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -45,7 +47,7 @@ def sheet_sensor(plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.Ass
         context: dg.SensorEvaluationContext, screen: ScreenResource, tables: TableStoreResource
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            return compare(context, screen.load(), tables.open(), answer_keys)
+            return compare(context, screen.load(), tables.open(), answer_keys, time.time())
         except (PhenoassetsError, OSError) as error:
             return dg.SkipReason(str(error))
 
@@ -53,9 +55,13 @@ def sheet_sensor(plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.Ass
 
 
 def compare(
-    context: dg.SensorEvaluationContext, screen: Screen, store: TableStore, answer_keys: Sequence[dg.AssetKey]
+    context: dg.SensorEvaluationContext,
+    screen: Screen,
+    store: TableStore,
+    answer_keys: Sequence[dg.AssetKey],
+    now: float,
 ) -> dg.SensorResult:
-    """One look at the sheets, and the runs that follow from it.
+    """One look at the sheets at `now` (seconds since 1970), and the runs that follow from it.
 
     Raises
     ------
@@ -73,7 +79,17 @@ def compare(
     state = SheetState.from_json(context.cursor)
     # One that is imported anew lacks tables for a while and comes back; the answers keep it meanwhile.
     made = {*store.plates("plates"), *(plate for plate in state.made if plate in landed and plate not in removed)}
-    plan = plan_sheets(found, read_answer_settings(screen), state, imported, made, troubles)
+    plan = plan_sheets(
+        found,
+        read_answer_settings(screen),
+        state,
+        imported,
+        made,
+        now,
+        rules_of(screen),
+        troubled=troubles,
+        outcomes=outcomes_of(context.instance, open_run_keys(state)),
+    )
     runs = [_plate_run(screen, store, request) for request in plan.requests]
     return dg.SensorResult(
         run_requests=[*runs, *_answer_run(plan, answer_keys)],
@@ -88,12 +104,12 @@ def _plate_run(screen: Screen, store: TableStore, request: SheetRequest) -> dg.R
         run_key=request.run_key,
         partition_key=request.plate,
         asset_selection=[asset_key(table, model) for table, model in tables],
-        tags={**CRASH_RETRIES, "phenoassets/reason": "sheets"},
+        tags={"phenoassets/reason": "sheets"},
     )
 
 
 def _answer_run(plan: SheetPlan, keys: Sequence[dg.AssetKey]) -> list[dg.RunRequest]:
     if plan.answers is None:
         return []
-    tags = {**CRASH_RETRIES, "phenoassets/reason": "settings"}
+    tags = {"phenoassets/reason": "settings"}
     return [dg.RunRequest(run_key=plan.answers, asset_selection=list(keys), tags=tags)]

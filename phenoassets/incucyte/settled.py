@@ -98,6 +98,10 @@ class PlateState:
     status: Status = "watching"
     past: Mapping[str, int] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from a blank state, for a cursor."""
+        return {name: value for name, value in asdict(self).items() if value != getattr(_BLANK, name)}
+
 
 @dataclass(frozen=True)
 class WatchState:
@@ -108,10 +112,7 @@ class WatchState:
 
     def to_json(self) -> str:
         """Compact JSON for a sensor's cursor."""
-        plates = {
-            plate: {name: value for name, value in asdict(state).items() if value != getattr(_BLANK, name)}
-            for plate, state in sorted(self.plates.items())
-        }
+        plates = {plate: state.to_dict() for plate, state in sorted(self.plates.items())}
         return json.dumps({"version": _VERSION, "resume": self.resume, "plates": plates}, separators=(",", ":"))
 
     @classmethod
@@ -203,7 +204,10 @@ def plan(
         Requests in the order of plates, and the new state.
     """
     heard = outcomes or {}
-    plates = {plate: _hear(plate, known, now, settings, heard) for plate, known in state.plates.items()}
+    plates = {
+        plate: hear(known, heard.get(f"{plate}:{known.requested}:{known.n}"), now, settings)
+        for plate, known in state.plates.items()
+    }
     requests: list[Request] = []
     settled: dict[str, str] = {}
     for seen in sorted(observations, key=lambda one: one.plate):
@@ -232,11 +236,8 @@ def plan(
     return Plan(tuple(requests), WatchState(plates, resume), settled)
 
 
-def _hear(
-    plate: str, known: PlateState, now: float, settings: WatchSettings, outcomes: Mapping[str, Outcome]
-) -> PlateState:
-    """`known` after hearing how its last requested run stands."""
-    outcome = outcomes.get(f"{plate}:{known.requested}:{known.n}")
+def hear(known: PlateState, outcome: Outcome | None, now: float, settings: WatchSettings) -> PlateState:
+    """`known` after hearing how its last requested run stands; None where nothing is heard of it."""
     if known.status != "requested" or outcome in (None, "running"):
         return known
     if outcome == "failed":
@@ -256,9 +257,12 @@ def _reason(
         return "again" if known.past else "new"
     if known.requested != known.fingerprint:
         return "changed"
-    if known.status == "failed" and known.failed_at is not None and now >= retry_at(known, settings):
-        return "retry"
-    return None
+    return "retry" if is_due_again(known, now, settings) else None
+
+
+def is_due_again(known: PlateState, now: float, settings: WatchSettings) -> bool:
+    """Whether the run that was last asked for has failed, and its wait is over."""
+    return known.status == "failed" and known.failed_at is not None and now >= retry_at(known, settings)
 
 
 def retry_at(known: PlateState, settings: WatchSettings) -> float:

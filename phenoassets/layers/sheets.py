@@ -1,8 +1,8 @@
 """Which small tables a corrected sheet makes stale: plate maps, the screen's CSV files, ``screen.toml``.
 
-In go digests of what the sheets now say and of what they said before; out come the plates whose small tables must be
-made anew, and whether the screen's answers must. Images and embeddings never follow from a sheet, and no image file is
-looked at.
+In go digests of what the sheets now say and of what they said before, and how the runs that followed ended; out come
+the plates whose small tables must be made anew, and whether the screen's answers must. Images and embeddings never
+follow from a sheet, and no image file is looked at.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from phenoassets.errors import PhenoassetsError
+from phenoassets.incucyte.settled import Outcome, PlateState, WatchSettings, hear, is_due_again
 from phenoassets.layers.export import find_plate_map
 from phenoassets.layers.growth import confluence_table
 from phenoassets.screen import Screen
@@ -32,12 +33,52 @@ class Sheets:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A run that was asked for and has not been heard to succeed.
+
+    Parameters
+    ----------
+    run
+        For which digest it was asked, and how it stands.
+    profiles
+        Digest of what it makes well profiles by.
+    renew
+        Whether well profiles are to be made anew: they may stand by another digest until a run succeeds.
+    """
+
+    run: PlateState
+    profiles: str = ""
+    renew: bool = False
+
+
+@dataclass(frozen=True)
 class Known:
-    """What was last acted upon: digests and the number of requests so far."""
+    """What tables were last made by: digests, the number of requests so far, and the request that is still open."""
 
     everything: str
     profiles: str = ""
     n: int = 0
+    asked: Asked | None = None
+
+    @property
+    def last(self) -> str | None:
+        """Digest that was last acted upon, well or in vain."""
+        return self.asked.run.requested if self.asked else self.everything
+
+    def to_dict(self) -> dict[str, Any]:
+        """Content for a cursor; without an open request that of earlier versions."""
+        content: dict[str, Any] = {"everything": self.everything, "profiles": self.profiles, "n": self.n}
+        if self.asked is not None:
+            content["asked"] = {**asdict(self.asked), "run": self.asked.run.to_dict()}
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Known:
+        """Read what `to_dict` gave, or an earlier version."""
+        asked = content.get("asked")
+        if asked is None:
+            return cls(**content)
+        return cls(**{**content, "asked": Asked(**{**asked, "run": PlateState(**asked["run"])})})
 
 
 @dataclass(frozen=True)
@@ -47,7 +88,7 @@ class SheetState:
     Parameters
     ----------
     plates
-        Of each plate, what was last acted upon.
+        Of each plate, what its tables were last made by.
     waiting
         Of each plate whose sheets differ, the digest seen at the last look: a sheet is acted upon once two looks
         found it the same, since it may be half copied at the first.
@@ -67,18 +108,27 @@ class SheetState:
 
     def to_json(self) -> str:
         """Compact JSON for a sensor's cursor."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        plates = {plate: known.to_dict() for plate, known in self.plates.items()}
+        answers = None if self.answers is None else self.answers.to_dict()
+        content = {
+            "plates": plates,
+            "waiting": dict(self.waiting),
+            "answers": answers,
+            "answers_waiting": self.answers_waiting,
+            "made": self.made,
+        }
+        return json.dumps(content, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | None) -> SheetState:
         """Read `to_json`'s text; nothing, or another text, gives an empty state, which asks for nothing."""
         try:
             raw = json.loads(text or "{}")
-            plates = {plate: Known(**known) for plate, known in raw.get("plates", {}).items()}
-            answers = Known(**raw["answers"]) if raw.get("answers") else None
+            plates = {plate: Known.from_dict(known) for plate, known in raw.get("plates", {}).items()}
+            answers = Known.from_dict(raw["answers"]) if raw.get("answers") else None
             made = tuple(raw.get("made", ()))
             return cls(plates, raw.get("waiting", {}), answers, raw.get("answers_waiting"), made)
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
 
 
@@ -151,13 +201,29 @@ def read_answer_settings(screen: Screen) -> str:
     return digest_of(*(section.model_dump() for section in sections), settings.primary_model, curated)[:16]
 
 
+def open_run_keys(state: SheetState) -> list[str]:
+    """Run keys of requests that have not been heard of: ask how those runs stand."""
+    known = {f"sheets:{plate}": known for plate, known in state.plates.items()}
+    if state.answers is not None:
+        known["answers"] = state.answers
+    return [_key(what, one.asked) for what, one in known.items() if one.asked and one.asked.run.status == "requested"]
+
+
+def _key(what: str, asked: Asked) -> str:
+    return f"{what}:{asked.run.requested}:{asked.run.n}"
+
+
 def plan_sheets(
     seen: Mapping[str, Sheets],
     answers: str,
     state: SheetState,
     imported: Collection[str],
     made: Collection[str],
+    now: float,
+    settings: WatchSettings,
+    *,
     troubled: Collection[str] = (),
+    outcomes: Mapping[str, Outcome] | None = None,
 ) -> SheetPlan:
     """Decide which small tables must be made anew.
 
@@ -173,11 +239,19 @@ def plan_sheets(
         Plates whose import has been asked for: before that, a changed sheet is simply what the import will read.
     made
         Plates that have tables. One that had and no longer has leaves the answers.
+    now
+        Seconds since 1970.
+    settings
+        How runs that failed are asked for again.
     troubled
         Plates whose sheets cannot be read. Where they never could and an import has been tried in vain, the first ones
         that can be read are acted upon.
+    outcomes
+        How the run of each run key stands, as far as known.
     """
-    plates, waiting = dict(state.plates), dict(state.waiting)
+    heard = outcomes or {}
+    plates = {plate: _heard(f"sheets:{plate}", known, heard, now, settings) for plate, known in state.plates.items()}
+    waiting = dict(state.waiting)
     plates |= {plate: Known("") for plate in troubled if plate in imported and plate not in plates}
     requests = []
     for plate, sheets in sorted(seen.items()):
@@ -185,31 +259,63 @@ def plan_sheets(
         if known is None or plate not in imported:
             plates[plate] = Known(sheets.everything, sheets.profiles, known.n if known else 0)
             waiting.pop(plate, None)
-        elif known.everything == sheets.everything:
-            waiting.pop(plate, None)
-        elif waiting.get(plate) != sheets.everything:
+            continue
+        changed = known.last != sheets.everything
+        if changed and waiting.get(plate) != sheets.everything:
             waiting[plate] = sheets.everything
-        else:
-            del waiting[plate]
-            plates[plate] = Known(sheets.everything, sheets.profiles, known.n + 1)
-            changed = known.profiles not in ("", sheets.profiles)
-            requests.append(SheetRequest(plate, sheets.everything, known.n + 1, changed))
+            continue
+        waiting.pop(plate, None)
+        if changed or _is_due_again(known, now, settings):
+            plates[plate], asked = _ask(known, sheets, retry=not changed)
+            requests.append(SheetRequest(plate, sheets.everything, asked.run.n, asked.renew))
     after = replace(state, plates=plates, waiting=waiting, made=tuple(sorted(made)))
-    due, after = _plan_answers(answers, bool(set(state.made) - set(made)), after)
-    return SheetPlan(tuple(requests), due if made else None, after)
+    if state.answers is not None:
+        after = replace(after, answers=_heard("answers", state.answers, heard, now, settings))
+    due, after = _plan_answers(answers, bool(set(state.made) - set(made)), after, now, settings)
+    return SheetPlan(tuple(requests), due, after)
 
 
-def _plan_answers(answers: str, plate_gone: bool, state: SheetState) -> tuple[str | None, SheetState]:
+def _plan_answers(
+    answers: str, plate_gone: bool, state: SheetState, now: float, settings: WatchSettings
+) -> tuple[str | None, SheetState]:
     known = state.answers
     if known is None:
         return None, replace(state, answers=Known(answers), answers_waiting=None)
-    changed = known.everything != answers
+    changed = known.last != answers
     if changed and state.answers_waiting != answers and not plate_gone:
         return None, replace(state, answers_waiting=answers)
-    if not changed and not plate_gone:
-        return None, replace(state, answers_waiting=None)
-    known = Known(answers, n=known.n + 1)
-    return f"answers:{answers}:{known.n}", replace(state, answers=known, answers_waiting=None)
+    after = replace(state, answers_waiting=None)
+    if not (changed or plate_gone or _is_due_again(known, now, settings)):
+        return None, after
+    if not state.made:  # nothing is left to draw answers from
+        return None, replace(after, answers=Known(answers, n=known.n))
+    known, asked = _ask(known, Sheets(answers, ""), retry=not (changed or plate_gone))
+    return _key("answers", asked), replace(after, answers=known)
+
+
+def _heard(what: str, known: Known, outcomes: Mapping[str, Outcome], now: float, settings: WatchSettings) -> Known:
+    """`known` after hearing how its open request stands: what has succeeded is what tables were made by."""
+    asked = known.asked
+    if asked is None:
+        return known
+    run = hear(asked.run, outcomes.get(_key(what, asked)), now, settings)
+    if run.status == "done":
+        return Known(run.requested or "", asked.profiles, known.n)
+    return replace(known, asked=replace(asked, run=run))
+
+
+def _is_due_again(known: Known, now: float, settings: WatchSettings) -> bool:
+    return known.asked is not None and is_due_again(known.asked.run, now, settings)
+
+
+def _ask(known: Known, sheets: Sheets, *, retry: bool) -> tuple[Known, Asked]:
+    """`known` with a request for `sheets` under a new number, and that request."""
+    before = known.asked or Asked(PlateState())
+    n = known.n + 1
+    run = PlateState(requested=sheets.everything, n=n, attempts=before.run.attempts if retry else 0, status="requested")
+    renew = before.renew or not {known.profiles, before.profiles} <= {"", sheets.profiles}
+    asked = Asked(run, sheets.profiles, renew)
+    return replace(known, n=n, asked=asked), asked
 
 
 def tables_of_sheets(

@@ -1,16 +1,21 @@
 """The sheets sensor: which small tables a corrected plate map, sheet or setting brings, and what it never brings."""
 
+import json
+
 import dagster as dg
 import pytest
 from builders import plates_frame
 from watching import ANSWER_KEYS, Landing, new_run
 
 from phenoassets.definitions import build_definitions
-from phenoassets.layers.sheets import Known, Sheets, SheetState, plan_sheets
+from phenoassets.incucyte.settled import PlateState, WatchSettings
+from phenoassets.layers.sheets import Asked, Known, Sheets, SheetState, plan_sheets
 from phenoassets.layers.wishes import make_wish
 from phenoassets.schemas import TABLES
 
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{},1,uM\n"
+RULES = WatchSettings()
+FAILED = dg.DagsterRunStatus.FAILURE
 EVERY_TABLE = {"plates", "plate_maps", "scans", "growth_curves", "temporal_distances/pixel_pca"}
 
 
@@ -169,13 +174,131 @@ def test_the_answers_are_drawn_anew_when_a_plate_was_removed_and_not_while_it_is
 
 
 def test_the_plan_keeps_its_numbers_when_its_text_is_read_again():
-    state = SheetState({"P1": Known("a", "b", 3)}, {"P1": "c"}, Known("d", n=2), "e", ("P1",))
+    asked = Asked(PlateState(requested="x", n=2, attempts=1, failed_at=5.0, status="failed"), "b", renew=True)
+    plates = {"P1": Known("a", "b", 3), "P2": Known("a", "b", 2, asked)}
+    state = SheetState(plates, {"P1": "c"}, Known("d", n=2), "e", ("P1",))
     assert SheetState.from_json(state.to_json()) == state
     assert SheetState.from_json("not ours") == SheetState.from_json(None) == SheetState()
-    plan = plan_sheets({"P1": Sheets("c", "b")}, "e", state, {"P1"}, {"P1"})
+    plan = plan_sheets({"P1": Sheets("c", "b")}, "e", state, {"P1"}, {"P1"}, 0.0, RULES)
     assert [request.run_key for request in plan.requests] == ["sheets:P1:c:4"]
     assert not plan.requests[0].profiles
     assert plan.answers == "answers:e:3"
+
+
+def test_a_cursor_of_an_earlier_version_is_read_and_asks_for_nothing(landing):
+    cursor = json.loads(landing.sheet_cursor)
+    assert set(cursor["plates"]["P1"]) == {"everything", "profiles", "n"}  # as ever, while nothing is asked for
+    cursor["plates"]["P1"]["n"] = 7
+    landing.sheet_cursor = json.dumps(cursor)
+    assert [landing.compare(60), landing.compare(60)] == [[], []]
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("y"))
+    landing.compare()
+    assert landing.compare()[0].run_key.endswith(":8")
+
+
+def test_a_correction_whose_run_fails_is_asked_for_again_with_longer_waits_and_then_given_up(landing):
+    landing.configure("[exports]\nretry_minutes = 5\nmax_attempts = 3\n")
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("y"))
+    landing.compare(1)
+    keys = [landing.compare(1)[0].run_key]
+    assert landing.compare(60) == []  # it is under way
+    for wait in (5, 10):
+        landing.end_runs(FAILED)
+        assert [landing.compare(1), landing.compare(wait - 1)] == [[], []]
+        before = landing.sheet_cursor
+        again = landing.compare(1.5)
+        assert asked(again) == [("P1", EVERY_TABLE)]
+        keys.append(again[0].run_key)
+        after, landing.sheet_cursor = landing.sheet_cursor, before
+        assert landing.compare() == []  # a tick that broke off asks under the same key
+        landing.sheet_cursor = after
+    assert [key.rsplit(":", 1)[1] for key in keys] == ["1", "2", "3"]
+    landing.end_runs(FAILED)
+    assert [landing.compare(60) for _ in range(3)] == [[], [], []]
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("z"))
+    landing.compare(1)
+    assert len(landing.compare(1)) == 1  # another correction is a new chance
+    landing.end_runs(FAILED)
+    landing.compare(1)
+    assert len(landing.compare(6)) == 1
+    landing.end_runs()
+    assert [landing.compare(60) for _ in range(3)] == [[], [], []]
+
+
+def test_a_sheet_that_returns_to_what_it_was_after_a_failed_run_is_asked_for_too(landing):
+    sheet = landing.exports / "P1" / "map.csv"
+    text = sheet.read_text()
+    sheet.write_text(MAP.format("y"))
+    landing.compare()
+    landing.compare()
+    landing.end_runs(FAILED)  # it may have made some of its tables
+    sheet.write_text(text)
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
+    landing.end_runs()
+    assert [landing.compare(60), landing.compare(60)] == [[], []]
+
+
+def test_profiles_are_made_anew_until_a_run_succeeds(landing):
+    everything = EVERY_TABLE | {"well_profiles/pixel_pca"}
+    landing.configure('[profiles]\nmethod = "median"\n')
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", everything)]
+    landing.end_runs(FAILED)
+    landing.compare()
+    assert asked(landing.compare(6)) == [("P1", everything)]
+    landing.end_runs(FAILED)
+    landing.configure("")  # as before, but profiles may stand by the median
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", everything)]
+    landing.end_runs(FAILED)
+    landing.compare()
+    assert asked(landing.compare(6)) == [("P1", everything)]
+    landing.end_runs()
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("y"))
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
+
+
+def test_a_correction_whose_run_was_canceled_is_not_asked_for_again(landing):
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("y"))
+    landing.compare()
+    landing.compare()
+    landing.end_runs(dg.DagsterRunStatus.CANCELED)
+    assert [landing.compare(60), landing.compare(60)] == [[], []]
+
+
+def test_a_plate_whose_sheet_cannot_be_read_or_that_was_removed_is_not_asked_for_again_meanwhile(landing):
+    sheet = landing.exports / "P1" / "map.csv"
+    sheet.write_text(MAP.format("y"))
+    landing.compare()
+    landing.compare()
+    landing.end_runs(FAILED)
+    landing.compare()
+    sheet.unlink()
+    assert landing.compare(60) == []
+    sheet.write_text(MAP.format("y"))
+    make_wish(landing.home, "P1", "removed")
+    assert landing.compare(60) == []
+
+
+def test_answers_whose_run_fails_are_asked_for_again_and_then_given_up(landing):
+    landing.configure("[trajectories]\nk = 3\n[exports]\nmax_attempts = 2\n")
+    landing.compare()
+    first = landing.compare()
+    landing.end_runs(FAILED)
+    assert [landing.compare(1), landing.compare(4)] == [[], []]
+    again = landing.compare(1.5)
+    assert [one.asset_selection for one in (*first, *again)] == [ANSWER_KEYS, ANSWER_KEYS]
+    assert again[0].run_key == first[0].run_key[:-1] + "2"
+    landing.end_runs(FAILED)
+    assert [landing.compare(60) for _ in range(3)] == [[], [], []]
+    landing.configure("")
+    landing.compare()
+    [back] = landing.compare()
+    assert back.asset_selection == ANSWER_KEYS
+    landing.end_runs()
+    assert [landing.compare(60) for _ in range(3)] == [[], [], []]
 
 
 def test_a_plate_map_that_comes_after_a_vain_import_brings_what_it_lacked(landing):

@@ -57,10 +57,11 @@ class Landing:
         self.cursor = self.result.cursor
         return [request.partition_key for request in self._launch(self.result)]
 
-    def compare(self):
+    def compare(self, after_minutes=0.0):
         """One tick of the sheets sensor."""
+        self.minutes += after_minutes
         with dg.build_sensor_context(self.instance, self.sheet_cursor) as context:
-            result = compare(context, self.screen, self.store, ANSWER_KEYS)
+            result = compare(context, self.screen, self.store, ANSWER_KEYS, self.minutes * 60)
         self.sheet_cursor = result.cursor
         return self._launch(result)
 
