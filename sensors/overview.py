@@ -1,4 +1,4 @@
-"""How every plate of a screen stands: its tables, its runs, and what the export sensor knows of it.
+"""How every plate of a screen stands: its tables, its runs, and what the sensors know of it.
 
 In go a screen; out come one row a plate and lines for a person. Nothing is started and no image is opened, but for a
 rescan, which measures every file again.
@@ -15,19 +15,21 @@ import polars as pl
 from phenoassets.errors import ExportError
 from phenoassets.incucyte.landing import Landing
 from phenoassets.incucyte.settled import PlateState as Watched
-from phenoassets.incucyte.settled import WatchSettings, WatchState, retry_at
+from phenoassets.incucyte.settled import WatchState, retry_at
 from phenoassets.layers.export import landing_of
 from phenoassets.layers.rewritten import find_rewritten
+from phenoassets.layers.sheets import Known, SheetState
 from phenoassets.layers.state import PlateState, disk_use, free_bytes, known_plates, plate_state
 from phenoassets.layers.wishes import removed_plates
 from phenoassets.schemas import TABLES, Vector
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
-from sensors.exports import SENSOR
+from sensors import exports, sheets
 from sensors.headless import instance_of
 from sensors.runs import last_outcome
 
 _VECTORS = [name for name, table in TABLES.items() if any(isinstance(c.dtype, Vector) for c in table.columns)]
+_LAST_ANSWER = dg.AssetKey("warehouse")  # made once all others are
 COLUMNS = {
     "plate": pl.String,
     "images": pl.Int64,
@@ -46,10 +48,12 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class _Platform:
-    """What Dagster's instance says: how each plate's last run ended, and the export sensor's cursor."""
+    """What Dagster's instance says: how each plate's last run ended, the sensors' cursors, when answers were drawn."""
 
     runs: Mapping[str, str | None] = field(default_factory=dict)
     watch: WatchState = field(default_factory=WatchState)
+    sheets: SheetState = field(default_factory=SheetState)
+    drawn_at: float = 0.0
     trouble: str = ""
 
 
@@ -82,6 +86,7 @@ def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[s
     used = disk_use(screen.home)
     rows = [_row(screen, state, platform, state.plate in removed, used.get(state.plate, {})) for state in states]
     lines = [*unreadable, *([platform.trouble] if platform.trouble else []), *_lines(screen, landing, states, used)]
+    lines += _answers_line(screen, platform)
     if rescan and not unreadable:
         lines += _rescanned(screen, store)
     return pl.DataFrame(rows, schema=COLUMNS, orient="row"), lines
@@ -92,7 +97,9 @@ def _row(
 ) -> tuple[object, ...]:
     vectors = sum(used.get(table, 0) for table in _VECTORS)
     pixels = used.get("pixels", 0)
-    watched = platform.watch.plates.get(state.plate)
+    last_run = platform.runs.get(state.plate)
+    knows = _knows(screen, platform.watch.plates.get(state.plate), last_run)
+    vain = _in_vain(screen, _asked(platform.sheets.plates.get(state.plate)), last_run)
     return (
         state.plate,
         state.images,
@@ -100,8 +107,8 @@ def _row(
         state.rejected,
         ", ".join(state.stale),
         ", ".join(_shortened(screen, state.missing)),
-        platform.runs.get(state.plate) or "",
-        "removed" if removed else _knows(screen, watched, platform.runs.get(state.plate)),
+        last_run or "",
+        "removed" if removed else f"{knows}; corrected sheets {vain}" if vain else knows,
         *map(_size, (pixels, vectors, sum(used.values()) - pixels - vectors)),
         state.problem,
     )
@@ -122,17 +129,34 @@ def _knows(screen: Screen, watched: Watched | None, last_run: str | None) -> str
     """What the export sensor knows of a plate, in words."""
     if watched is None:
         return "not seen yet"
-    exports = screen.settings.exports
-    if watched.status == "given_up":
-        return "done" if last_run == "succeeded" else f"given up after {watched.attempts} failed runs; run it by hand"
-    if watched.status == "failed":
-        rules = WatchSettings(exports.settle_minutes, exports.retry_minutes, exports.max_attempts)
-        at = time.strftime("%H:%M", time.localtime(retry_at(watched, rules)))
-        return f"failed {watched.attempts} of {exports.max_attempts} times; next at {at}"
+    if watched.status in ("given_up", "failed"):
+        return _in_vain(screen, watched, last_run) or "done"
     if watched.status in ("watching", "removed"):
         return "waits to settle"
     changed = watched.requested is not None and watched.requested != watched.fingerprint
     return "new scans wait to settle" if changed else watched.status
+
+
+def _in_vain(screen: Screen, asked: Watched | None, last_run: str | None) -> str:
+    """How often the run that was asked for has failed, in words; nothing where none has, or one by hand made up."""
+    if asked is None or asked.status not in ("given_up", "failed"):
+        return ""
+    if asked.status == "given_up":
+        return "" if last_run == "succeeded" else f"given up after {asked.attempts} failed runs; run it by hand"
+    rules = exports.rules_of(screen)
+    at = time.strftime("%H:%M", time.localtime(retry_at(asked, rules)))
+    return f"failed {asked.attempts} of {rules.max_attempts} times; next at {at}"
+
+
+def _asked(known: Known | None) -> Watched | None:
+    return known.asked.run if known is not None and known.asked is not None else None
+
+
+def _answers_line(screen: Screen, platform: _Platform) -> list[str]:
+    asked = _asked(platform.sheets.answers)
+    drawn_since = asked is not None and platform.drawn_at > (asked.failed_at or 0.0)
+    vain = _in_vain(screen, asked, "succeeded" if drawn_since else None)
+    return [f"answers: by the corrected settings {vain}"] if vain else []
 
 
 def _lines(
@@ -173,18 +197,22 @@ def _ask_platform(screen: Screen, plates: list[str]) -> _Platform:
         return _Platform()
     with instance_of(screen.home) as instance:
         runs = {plate: last_outcome(instance, plate) for plate in plates}
+        sheet_state = SheetState.from_json(_cursor(instance, sheets.SENSOR))
+        drawn = instance.get_latest_materialization_event(_LAST_ANSWER)
+        drawn_at = 0.0 if drawn is None else drawn.timestamp
         try:
-            return _Platform(runs, WatchState.from_json(_cursor(instance)))
+            watch = WatchState.from_json(_cursor(instance, exports.SENSOR))
         except ExportError as error:
-            return _Platform(runs, trouble=f"problem: {error}")
+            return _Platform(runs, sheets=sheet_state, drawn_at=drawn_at, trouble=f"problem: {error}")
+        return _Platform(runs, watch, sheet_state, drawn_at)
 
 
-def _cursor(instance: dg.DagsterInstance) -> str | None:
-    """The newest cursor of the export sensor: a moved checkout leaves an older one behind."""
+def _cursor(instance: dg.DagsterInstance, sensor: str) -> str | None:
+    """The newest cursor of a sensor: a moved checkout leaves an older one behind."""
     found = [
         state.sensor_instigator_data
         for state in instance.all_instigator_state()
-        if state.instigator_name == SENSOR and state.sensor_instigator_data is not None
+        if state.instigator_name == sensor and state.sensor_instigator_data is not None
     ]
     newest = max(found, key=lambda data: data.last_tick_timestamp or 0.0, default=None)
     return newest.cursor if newest is not None else None

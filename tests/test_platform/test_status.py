@@ -15,7 +15,7 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
-from watching import Landing
+from watching import Landing, new_run
 
 from phenoassets.layers.common import calibration_of, correction_recipe
 from phenoassets.layers.state import disk_use
@@ -32,11 +32,12 @@ def landing(tmp_path):
         yield landing
 
 
-def keep_cursor(landing, at=1.0):
+def keep_cursor(landing, at=1.0, sensor="new_exports"):
     """Store the cursor where the daemon does."""
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(f"somewhere {at}"), "__repository__")
-    data = SensorInstigatorData(last_tick_timestamp=at, cursor=landing.cursor)
-    origin = RemoteInstigatorOrigin(repository, "new_exports")
+    cursor = landing.cursor if sensor == "new_exports" else landing.sheet_cursor
+    data = SensorInstigatorData(last_tick_timestamp=at, cursor=cursor)
+    origin = RemoteInstigatorOrigin(repository, sensor)
     state = InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
     landing.instance.add_instigator_state(state)
 
@@ -138,6 +139,39 @@ def test_failed_attempts_and_giving_up_are_shown_with_the_time_of_the_next(landi
     landing.look()
     keep_cursor(landing, at=4.0)
     assert rows(landing)[0]["P1"]["sensor"] == "given up after 2 failed runs; run it by hand"
+
+
+def test_corrected_sheets_whose_runs_failed_are_shown_until_one_succeeds(landing):
+    def shown(at):
+        keep_cursor(landing, at, sensor="changed_sheets")
+        found, lines = rows(landing)
+        return found["P1"]["sensor"], [line for line in lines if line.startswith("answers: ")]
+
+    rules = "[exports]\nmax_attempts = 2\n"
+    landing.configure(rules)
+    landing.put("P1", range(4))
+    (landing.exports / "P1" / "map.csv").write_text("well,compound,concentration,unit\nA1,DMSO,0.1,%\n")
+    landing.instance.add_dynamic_partitions("plate", ["P1"])
+    landing.store.write("plates", plates_frame("P1"), plate="P1")
+    landing.compare()
+    assert shown(1.0) == ("not seen yet", [])
+    (landing.exports / "P1" / "map.csv").write_text("well,compound,concentration,unit\nA1,DMSO,0.2,%\n")
+    landing.configure(f"{rules}[trajectories]\nk = 3\n")
+    landing.compare()
+    assert len(landing.compare()) == 2
+    landing.end_runs(dg.DagsterRunStatus.FAILURE)
+    landing.compare()
+    at = time.strftime("%H:%M", time.localtime((landing.minutes + 5) * 60))
+    words = f"failed 1 of 2 times; next at {at}"
+    assert shown(2.0) == (f"not seen yet; corrected sheets {words}", [f"answers: by the corrected settings {words}"])
+    assert len(landing.compare(6)) == 2
+    landing.end_runs(dg.DagsterRunStatus.FAILURE)
+    landing.compare()
+    words = "given up after 2 failed runs; run it by hand"
+    assert shown(3.0) == (f"not seen yet; corrected sheets {words}", [f"answers: by the corrected settings {words}"])
+    landing.instance.add_run(new_run(dg.DagsterRunStatus.SUCCESS, {"dagster/partition": "P1"}))
+    landing.instance.report_runless_asset_event(dg.AssetMaterialization("warehouse"))
+    assert shown(4.0) == ("not seen yet", [])
 
 
 def test_a_plate_that_is_done_or_has_new_scans_or_was_removed_is_shown_so(landing):
