@@ -99,7 +99,7 @@ def compare(
 
 
 def _plate_run(screen: Screen, store: TableStore, request: SheetRequest) -> dg.RunRequest:
-    tables = tables_of_sheets(store, request.plate, screen.settings.models, profiles=request.profiles)
+    tables = tables_of_sheets(screen, store, request.plate, profiles=request.profiles)
     return dg.RunRequest(
         run_key=request.run_key,
         partition_key=request.plate,

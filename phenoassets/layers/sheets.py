@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from phenoassets.errors import PhenoassetsError
 from phenoassets.incucyte.settled import Outcome, PlateState, WatchSettings, hear, is_due_again
 from phenoassets.layers.export import find_plate_map
 from phenoassets.layers.growth import confluence_table
+from phenoassets.layers.state import stale_layers
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of
 
@@ -318,16 +319,20 @@ def _ask(known: Known, sheets: Sheets, *, retry: bool) -> tuple[Known, Asked]:
     return replace(known, n=n, asked=asked), asked
 
 
-def tables_of_sheets(
-    store: TableStore, plate: str, models: Iterable[str], *, profiles: bool
-) -> list[tuple[str, str | None]]:
-    """Tables (and models) of a plate that its sheets make stale, as far as what they are made from is there."""
+def tables_of_sheets(screen: Screen, store: TableStore, plate: str, *, profiles: bool) -> list[tuple[str, str | None]]:
+    """Tables (and models) of a plate that its sheets make stale, as far as what they are made from is there and fresh.
+
+    What follows from stale vectors waits until a run of the whole plate has made them anew.
+    """
     tables: list[tuple[str, str | None]] = [("plates", None), ("plate_maps", None)]
     if store.parts("scans", plate=plate):
         tables.append(("scans", None))  # their clock follows the time zone
     if store.parts("image_quality", plate=plate):
         tables.append(("growth_curves", None))
-    for model in models:
+    stale = set(stale_layers(screen, store, plate))
+    for model in screen.settings.models:
+        if f"embeddings/{model}" in stale or "corrected_images" in stale:
+            continue
         if profiles and store.parts("embeddings", model, plate):
             tables.append(("well_profiles", model))
         if store.parts("well_profiles", model, plate) or ("well_profiles", model) in tables:

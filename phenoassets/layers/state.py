@@ -81,7 +81,7 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
     state.problem = state.problem or why_no_answers(store, plate)
     state.missing = [layer for layer, parts in _layers(screen, store, plate) if not parts]
     try:
-        state.stale = list(_stale(screen, store, plate))
+        state.stale = list(stale_layers(screen, store, plate))
     except StoreError as error:
         state.problem = state.problem or str(error)
     return state
@@ -152,7 +152,8 @@ def _layers(screen: Screen, store: TableStore, plate: str) -> Iterator[tuple[str
             yield name, store.parts(table.name, model, plate)
 
 
-def _stale(screen: Screen, store: TableStore, plate: str) -> Iterator[str]:
+def stale_layers(screen: Screen, store: TableStore, plate: str) -> Iterator[str]:
+    """Images and vectors of a plate that were made by other settings than those in force, as ``table/model``."""
     try:
         calibration = calibration_of(store, plate)
     except PhenoassetsError:
