@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import polars as pl
+
 from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.home import Home, check_plate_name
 from phenoassets.incucyte.landing import Landing
@@ -36,7 +38,7 @@ class PlateState:
     new
         Files among the exports that are not catalogued yet.
     rejected
-        Files that cannot be used.
+        Files that cannot be used; copies of images that are in use do not count.
     stale
         Layers whose recipe is no longer in force.
     missing
@@ -70,8 +72,8 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
         return state
     try:
         known = store.read("raw_images", plate=plate, columns=["path", "bytes"])
-        rejected = store.read("rejected_files", plate=plate, columns=["path"])
-        state.images, state.rejected = known.height, rejected.height
+        rejected = store.read("rejected_files", plate=plate, columns=["path", "reason"])
+        state.images, state.rejected = known.height, rejected.filter(pl.col("reason") != "duplicate").height
         listed = list_plate(screen, plate).images
         root = screen.exports
         paths = {Path(path).relative_to(root).as_posix() for path in listed["path"]}
@@ -166,5 +168,13 @@ def stale_layers(screen: Screen, store: TableStore, plate: str) -> Iterator[str]
             continue
     for (table, name), recipe in wanted.items():
         found = {recipe_of(part) for part in store.parts(table, name, plate)}
-        if found and found != {recipe}:
+        if found and (found != {recipe} or (table == "corrected_images" and _lacks_a_channel(screen, store, plate))):
             yield f"{table}/{name}" if name else table
+
+
+def _lacks_a_channel(screen: Screen, store: TableStore, plate: str) -> bool:
+    """Whether images of a channel that ``screen.toml`` names are kept, but none is corrected: it was named later."""
+    measured = store.read("image_quality", plate=plate, columns=["channel", "keep"])
+    made = store.read("corrected_images", plate=plate, columns=["channel"])["channel"].unique()
+    wanted = measured.filter("keep", pl.col("channel").is_in(screen.settings.channels))["channel"].unique()
+    return not set(wanted) <= set(made)

@@ -38,6 +38,7 @@ from phenoassets.trajectories import distance_to_control
 
 _PART = 4096
 _SCANS_AT_ONCE = 8
+_JOINED = "combined.parquet"
 
 
 def embed(
@@ -103,7 +104,9 @@ def profile(screen: Screen, store: TableStore, plate: str, name: str) -> Written
     combined = combine_channels(single, settings.channels)
     store.write("well_profiles", single, model=name, plate=plate, recipe=recipe)
     if combined.height:
-        store.write("well_profiles", combined, model=name, plate=plate, part="combined.parquet", recipe=recipe)
+        store.write("well_profiles", combined, model=name, plate=plate, part=_JOINED, recipe=recipe)
+    else:
+        (store.folder("well_profiles", name, plate) / _JOINED).unlink(missing_ok=True)
     total = single.height + combined.height
     ids = store.read("embeddings", name, plate, ["image_id"])
     notes = {"wells": single["well"].n_unique(), "scans": single["scan"].n_unique()}
@@ -150,8 +153,8 @@ def model_digest(screen: Screen, name: str) -> str:
 
 def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -> pl.DataFrame:
     """Profiles of a plate that the answers are drawn from: of the only channel, or of all joined."""
-    combined = len(screen.settings.channels) > 1
-    path = store.folder("well_profiles", name, plate) / ("combined.parquet" if combined else SINGLE)
+    channels, folder = screen.settings.channels, store.folder("well_profiles", name, plate)
+    path = folder / (_JOINED if len(channels) > 1 and (folder / _JOINED).is_file() else SINGLE)
     if not path.is_file():
         raise ProfileError(f"plate {plate} has no profiles by {name} yet; materialize well_profiles/{name} first")
     found, current = recipe_of(path), current_recipe(screen, store, plate, name)
@@ -160,8 +163,13 @@ def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -
             f"plate {plate}: the profiles by {name} are stale (recipe {found[:12]}, now {current[:12]}); "
             f"materialize the plate anew: phenoassets run --plate {plate}"
         )
+    if len(channels) > 1 and path.name == SINGLE:
+        raise ProfileError(
+            f"plate {plate}: no well was imaged in all of {', '.join(channels)} at one scan, which `channels` in "
+            "screen.toml asks for; its profiles are of single channels only"
+        )
     frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
-    return frame.filter(pl.col("channel") == answer_channel(screen.settings.channels))
+    return frame.filter(pl.col("channel") == answer_channel(channels))
 
 
 def _kept(screen: Screen, store: TableStore, plate: str) -> pl.DataFrame:

@@ -256,3 +256,33 @@ def test_a_plate_that_is_not_treated_yet_has_distances_and_its_answers_wait(plat
     assert not any("waits" in make(plate.screen, plate.store, MODEL).notes for make in makers)
     assert plate.store.read("temporal_clusters", MODEL).height == 1
     assert not state.plate_state(plate.screen, plate.store, "P1").problem
+
+
+def colour(rng):
+    return rng.integers(100, 4000, (SIDE, SIDE)).astype(np.uint16)
+
+
+def test_a_channel_that_is_named_later_is_told_as_stale_and_made_without_touching_the_others(plate):
+    for scan in range(3):
+        plate.image("green", scan, lambda rng: colour(rng).astype(np.uint8))
+    plate.run()
+    before = plate.ids("embeddings")
+    plate.settings(channels='["phase", "green"]')
+    assert state.plate_state(plate.screen, plate.store, "P1").stale == ["corrected_images"]
+    wait = sheets.tables_of_sheets(plate.screen, plate.store, "P1", profiles=True)
+    assert ("well_profiles", MODEL) not in wait
+    with pytest.raises(ProfileError, match=r"plate P1: .* are stale"):
+        vectors.answers_profiles(plate.screen, plate.store, "P1", MODEL)
+    recipes = plate.store.recipes("corrected_images", plate="P1")
+    plate.run()
+    assert plate.store.recipes("corrected_images", plate="P1") == recipes
+    assert before < plate.ids("embeddings")
+    assert set(plate.store.read("well_profiles", MODEL, "P1", ["channel"])["channel"]) == {"phase", "green", "combined"}
+    assert not state.plate_state(plate.screen, plate.store, "P1").stale
+
+
+def test_channels_that_are_never_imaged_together_are_named(plate):
+    plate.image("green", 5, lambda rng: colour(rng).astype(np.uint8))
+    plate.settings(channels='["phase", "green"]')
+    with pytest.raises(ProfileError, match="plate P1: no well was imaged in all of phase, green at one scan"):
+        plate.run()
