@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.common import SETTLED_TAG, asset_key, report, table_asset
-from phenoassets.layers import export, pictures
+from phenoassets.layers import catalogue, export, pictures
 from resources.reporter import Reporter
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
@@ -40,7 +40,7 @@ def raw_images(
     plate = context.partition_key
     with tables.writing(plate, context.log.info) as store:
         settled = export.settled_files(screen.load(), plate) if SETTLED_TAG in context.run.tags else None
-        written = export.catalogue_images(screen.load(), store, plate, reporter.progress(context), settled=settled)
+        written = catalogue.catalogue_images(screen.load(), store, plate, reporter.progress(context), settled=settled)
         return report(store, written, plate=plate, picture=pictures.raw_thumbnails(screen.load(), store, plate))
 
 
@@ -51,4 +51,4 @@ def scans(
     """Scans of this plate in order, and which of them lack images."""
     plate = context.partition_key
     with tables.writing(plate, context.log.info) as store:
-        return report(store, export.write_scans(screen.load(), store, plate), plate=plate)
+        return report(store, catalogue.write_scans(screen.load(), store, plate), plate=plate)

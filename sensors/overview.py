@@ -16,9 +16,9 @@ from phenoassets.errors import ExportError
 from phenoassets.incucyte.landing import Landing
 from phenoassets.incucyte.settled import PlateState as Watched
 from phenoassets.incucyte.settled import WatchState, retry_at
+from phenoassets.layers.corrections import Known, SheetState
 from phenoassets.layers.export import landing_of
 from phenoassets.layers.rewritten import find_rewritten
-from phenoassets.layers.sheets import Known, SheetState
 from phenoassets.layers.state import PlateState, disk_use, free_bytes, known_plates, plate_state
 from phenoassets.layers.wishes import removed_plates
 from phenoassets.schemas import TABLES, Vector

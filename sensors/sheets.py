@@ -1,7 +1,7 @@
 """What starts runs when a sheet was corrected: a plate map, a CSV of the screen (a curator's too), ``screen.toml``.
 
-A sensor reads, asks the pure planner of ``phenoassets.layers.sheets``, and answers. Only small tables and the screen's
-answers follow; images and embeddings never do.
+A sensor reads, asks the pure planner of ``phenoassets.layers.corrections``, and answers. Only small tables and the
+screen's answers follow; images and embeddings never do.
 """
 
 import time
@@ -11,17 +11,9 @@ import dagster as dg
 
 from assets.common import PLATES, asset_key
 from phenoassets.errors import PhenoassetsError
+from phenoassets.layers.corrections import SheetPlan, SheetRequest, SheetState, open_run_keys, plan_sheets
 from phenoassets.layers.export import landing_of
-from phenoassets.layers.sheets import (
-    SheetPlan,
-    SheetRequest,
-    SheetState,
-    open_run_keys,
-    plan_sheets,
-    read_answer_settings,
-    read_sheets,
-    tables_of_sheets,
-)
+from phenoassets.layers.sheets import read_answer_settings, read_sheets, tables_of_sheets
 from phenoassets.layers.wishes import removed_plates
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore

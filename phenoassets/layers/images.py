@@ -28,7 +28,7 @@ from phenoassets.layers.common import (
     no_progress,
     version_of,
 )
-from phenoassets.layers.export import reject, write_rejected
+from phenoassets.layers.rejected import reject, write_rejected
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of
 

@@ -17,7 +17,7 @@ import polars as pl
 from phenoassets.errors import SettingsError
 from phenoassets.home import Home, check_plate_name
 from phenoassets.imaging.store import PlateStore
-from phenoassets.layers.export import image_ids
+from phenoassets.layers.catalogue import image_ids
 from phenoassets.schemas import TABLES, Table
 from phenoassets.tables import TableStore, atomic_path, part_name, recipe_of
 

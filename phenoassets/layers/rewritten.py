@@ -16,7 +16,8 @@ from typing import Any
 import polars as pl
 
 from phenoassets.incucyte.observing import Ledger, Sweep, observe
-from phenoassets.layers.export import landing_of, reject, vessels_of, write_rejected
+from phenoassets.layers.export import landing_of, vessels_of
+from phenoassets.layers.rejected import reject, write_rejected
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
 

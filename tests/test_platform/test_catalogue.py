@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from phenoassets.cli import main
 from phenoassets.errors import SettingsError
 from phenoassets.home import Home
-from phenoassets.layers import export
+from phenoassets.layers import catalogue, export
 from phenoassets.layers.state import known_plates, plate_state
 from phenoassets.screen import load_screen
 from phenoassets.tables import TableStore
@@ -43,8 +43,8 @@ class Plate:
             tifffile.imwrite(path, picture.astype(np.uint8))
 
     def catalogue(self, **options):
-        written = export.catalogue_images(self.screen, self.store, "P1", **options)
-        self.scanned = export.write_scans(self.screen, self.store, "P1")
+        written = catalogue.catalogue_images(self.screen, self.store, "P1", **options)
+        self.scanned = catalogue.write_scans(self.screen, self.store, "P1")
         return written
 
     def use(self):
@@ -79,11 +79,11 @@ class Plate:
 def plate(tmp_path, monkeypatch):
     made = Plate(tmp_path / "home")
 
-    def examine(*arguments, real=export._examine):
+    def examine(*arguments, real=catalogue._examine):
         made.examined += 1
         return real(*arguments)
 
-    monkeypatch.setattr(export, "_examine", examine)
+    monkeypatch.setattr(catalogue, "_examine", examine)
     return made
 
 
@@ -306,7 +306,7 @@ def test_a_row_of_plates_csv_is_of_its_folder_however_the_name_is_written(plate,
     plate.home.plates_file.write_text(f"plate,cell_line\n{in_sheet},A549\n", encoding="utf-8")
     assert export.register_plate(plate.screen, plate.store, COMPOSED).notes == {}
     assert plate.store.read("plates", plate=COMPOSED)["cell_line"].to_list() == ["A549"]
-    export.catalogue_images(plate.screen, plate.store, COMPOSED)
+    catalogue.catalogue_images(plate.screen, plate.store, COMPOSED)
     path = plate.store.read("raw_images", plate=COMPOSED)["path"][0]
     assert path.startswith(f"{on_disk}/")
     assert (plate.home.root / "exports" / path).is_file()
@@ -317,8 +317,8 @@ def test_a_row_of_plates_csv_is_of_its_folder_however_the_name_is_written(plate,
 def test_a_plate_that_the_home_has_in_other_code_points_is_refused_until_it_is_renamed(plate):
     plate.folder = plate.folder.with_name(DECOMPOSED)
     plate.put(*NAMES)
-    export.catalogue_images(plate.screen, plate.store, COMPOSED)
-    catalogue = plate.store.read("raw_images", plate=COMPOSED)
+    catalogue.catalogue_images(plate.screen, plate.store, COMPOSED)
+    known = plate.store.read("raw_images", plate=COMPOSED)
     table = plate.store.folder("raw_images", plate=COMPOSED)
     table.rename(table.with_name(f"plate={DECOMPOSED}"))
     words = f"encoded; copy this line: phenoassets plate rename '{DECOMPOSED}' '{COMPOSED}' --yes"
@@ -327,14 +327,14 @@ def test_a_plate_that_the_home_has_in_other_code_points_is_refused_until_it_is_r
     arguments = ["plate", "rename", DECOMPOSED, COMPOSED, "--yes", "--home", str(plate.home.root)]
     assert CliRunner().invoke(main, arguments).exit_code == 0
     export.register_plate(plate.screen, plate.store, COMPOSED)
-    export.catalogue_images(plate.screen, plate.store, COMPOSED)
-    assert plate.store.read("raw_images", plate=COMPOSED).equals(catalogue)
+    catalogue.catalogue_images(plate.screen, plate.store, COMPOSED)
+    assert plate.store.read("raw_images", plate=COMPOSED).equals(known)
 
 
 def test_a_plate_is_removed_by_its_name_in_any_code_points(plate):
     plate.folder = plate.folder.with_name(DECOMPOSED)
     plate.put(*NAMES)
-    export.catalogue_images(plate.screen, plate.store, COMPOSED)
+    catalogue.catalogue_images(plate.screen, plate.store, COMPOSED)
     done = CliRunner().invoke(main, ["plate", "remove", DECOMPOSED, "--yes", "--home", str(plate.home.root)])
     assert done.exit_code == 0
     assert plate.store.plates("raw_images") == []

@@ -6,7 +6,7 @@ import tifffile
 
 from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
 from phenoassets.home import Home
-from phenoassets.layers import answers, calibration, courses, export, images, sheets, state, vectors
+from phenoassets.layers import answers, calibration, catalogue, courses, export, images, sheets, state, vectors
 from phenoassets.screen import load_screen
 from phenoassets.tables import TableStore
 
@@ -45,8 +45,8 @@ class Plate:
     def catalogue(self):
         export.register_plate(self.screen, self.store, "P1")
         export.read_plate_maps(self.screen, self.store, "P1")
-        export.catalogue_images(self.screen, self.store, "P1")
-        export.write_scans(self.screen, self.store, "P1")
+        catalogue.catalogue_images(self.screen, self.store, "P1")
+        catalogue.write_scans(self.screen, self.store, "P1")
 
     def pixels(self):
         calibration.calibrate(self.screen, self.store, "P1")

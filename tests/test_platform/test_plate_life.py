@@ -10,7 +10,7 @@ from watching import Landing, new_run
 from phenoassets.errors import ExportError, SettingsError, StoreError
 from phenoassets.imaging.store import PlateStore
 from phenoassets.incucyte.observing import Ledger
-from phenoassets.layers.export import image_ids
+from phenoassets.layers.catalogue import image_ids
 from phenoassets.layers.plate_life import plate_folders
 from phenoassets.layers.setting_up import plates_to_run
 from phenoassets.layers.wishes import Wish, drop_wish, make_wish, read_wishes

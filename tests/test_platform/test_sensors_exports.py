@@ -17,7 +17,8 @@ from watching import PLATE_KEYS, Landing, new_run
 from phenoassets.definitions import build_definitions
 from phenoassets.incucyte.settled import WatchState
 from phenoassets.incucyte.walking import walk
-from phenoassets.layers.export import catalogue_images, list_plate, settled_files
+from phenoassets.layers.catalogue import catalogue_images
+from phenoassets.layers.export import list_plate, settled_files
 from phenoassets.layers.rewritten import find_rewritten
 from phenoassets.layers.setting_up import plates_to_run
 from resources.screen import ScreenResource

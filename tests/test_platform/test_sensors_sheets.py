@@ -9,7 +9,8 @@ from watching import ANSWER_KEYS, Landing, new_run
 
 from phenoassets.definitions import build_definitions
 from phenoassets.incucyte.settled import PlateState, WatchSettings
-from phenoassets.layers.sheets import Asked, Known, Sheets, SheetState, plan_sheets
+from phenoassets.layers.corrections import Asked, Known, SheetState, plan_sheets
+from phenoassets.layers.sheets import Sheets
 from phenoassets.layers.wishes import make_wish
 from phenoassets.schemas import TABLES
 
