@@ -15,9 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.distance import cdist
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
+
+
+_SPLITS = 8
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,64 @@ def banded_distances(
         profiles, present = profiles_at(scan)
         _measure_scan(bands, scan, profiles, present, np.asarray(controls, np.intp), draws, metric, level)
     return bands
+
+
+def unseen_ratio(
+    refit: Callable[[Ints], Callable[[int], tuple[Floats, npt.NDArray[np.bool_]]] | None],
+    scans: Sequence[int],
+    n_controls: int,
+    size: int,
+    metric: str,
+    *,
+    seed: int,
+) -> float:
+    """How much farther `size` controls stand from the others where the profiles' transform has not seen them.
+
+    A transform that is fitted on few controls draws these together, and no other well: distances between controls are
+    then no measure of how far a well without effect stands. Splits of the controls are measured twice, by the transform
+    fitted on all and by one fitted on those that stay, and the ratio of the mean distances is given, at least 1.
+
+    Parameters
+    ----------
+    refit
+        Given which controls to fit on, gives the profiles (n_controls, d) at a scan and which controls have one; None
+        where they are too few to fit on.
+    scans
+        Scans to measure at.
+    size
+        Controls that are set apart, as many as a condition has wells.
+
+    Returns
+    -------
+    float
+        Not-a-number where it cannot be told.
+    """
+    everyone = np.arange(n_controls)
+    if n_controls <= size:
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(everyone) for _ in range(_SPLITS)]
+    if size == 1:  # each once
+        orders = [np.roll(everyone, i) for i in rng.permutation(n_controls)[:_SPLITS]]
+    seen_at = refit(everyone)
+    totals = np.zeros(2)
+    for order in orders:
+        unseen_at = refit(order[size:])
+        if seen_at is None or unseen_at is None:
+            return float("nan")
+        for scan in scans:
+            pair = [_apart(*at(scan), order[:size], order[size:], metric) for at in (seen_at, unseen_at)]
+            if np.isfinite(pair).all():
+                totals += pair
+    return max(1.0, float(totals[1] / totals[0])) if totals[0] > 0 else float("nan")
+
+
+def _apart(profiles: Floats, present: npt.NDArray[np.bool_], left: Ints, right: Ints, metric: str) -> float:
+    left, right = left[present[left]], right[present[right]]
+    if not len(left) or not len(right):
+        return float("nan")
+    distance = cdist(profiles[left].mean(axis=0)[None], profiles[right].mean(axis=0)[None], metric)
+    return float(distance[0, 0])
 
 
 def _draw(

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from phenoassets.control_distances import Bands, Floats, Ints, banded_distances
+from phenoassets.control_distances import Bands, Floats, Ints, banded_distances, unseen_ratio
 from phenoassets.dtw import dtw_kmeans
 from phenoassets.errors import ProfileError
 from phenoassets.preparation import combine_plates, prepare_trajectories
@@ -53,7 +53,9 @@ def distance_to_control(
     departures). Pooling departures,
     not profiles, keeps the course of growth, along which arrested wells differ. Profiles are divided beforehand by
     the root mean square departure, so that `regularization` means the same for every model. Where no scan has two
-    control wells that differ there is no noise to sphere by, and sphered rows are left out with a warning.
+    control wells that differ there is no noise to sphere by, and sphered rows are left out with a warning. Controls
+    that sphering was fitted on stand closer together than wells it has not seen, the more so the fewer they are: their
+    null band is widened by what fits without them show (`unseen_ratio`), which takes three controls.
 
     Parameters
     ----------
@@ -78,7 +80,7 @@ def distance_to_control(
     -------
     polars.DataFrame
         ``temporal_distances``. ``low`` and ``high`` are null where the condition or the controls have one well,
-        ``null_high`` where there is one control.
+        ``null_high`` where there is one control, of sphered features also where there are two.
 
     Raises
     ------
@@ -114,6 +116,8 @@ def distance_to_control(
                     level=level,
                     seed=seed,
                 )
+                if space == "sphered" and n_boot:
+                    _widen(bands, vectors, rows[group.controls], metric, regularization, seed)
                 frames.append(_rows_of(bands, list(group.conditions), times["scan"], metric, space))
     table = TABLES["temporal_distances"]
     found = pl.concat(frames) if frames else table.empty().drop("model", "plate")
@@ -171,6 +175,7 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
 
 
 _NOISE_PROFILES = 512
+_SCANS_COMPARED = 12
 _TREATED = ("treatment", "positive_control")
 
 
@@ -279,6 +284,22 @@ def _gather(
     if present.any():
         out[present] = transform(vectors[here[present]])
     return out, present
+
+
+def _widen(
+    bands: Bands, vectors: npt.NDArray[np.floating], rows: Ints, metric: str, regularization: float, seed: int
+) -> None:
+    """Widen the null bands, in place, to what wells that sphering has not seen would span; `rows` are the controls'."""
+
+    def refit(controls: Ints) -> Callable[[int], tuple[Floats, npt.NDArray[np.bool_]]] | None:
+        transform = _sphering(vectors, rows[controls], regularization)
+        return None if transform is None else partial(_gather, vectors, rows, transform)
+
+    n_controls, n_scans = rows.shape
+    scans = np.unique(np.linspace(0, n_scans - 1, min(n_scans, _SCANS_COMPARED)).round().astype(int)).tolist()
+    size = np.minimum(bands.n_wells, max(n_controls // 2, 1))
+    for n in np.unique(size[size > 0]):
+        bands.null_high[size == n] *= unseen_ratio(refit, scans, n_controls, int(n), metric, seed=seed)
 
 
 def _sphering(

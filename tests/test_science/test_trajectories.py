@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 from scipy.spatial import distance as scipy_distance
 
+from phenoassets import trajectories
 from phenoassets.errors import ProfileError
 from phenoassets.schemas import METRICS, TABLES
+from phenoassets.sphering import Spherizer
 from phenoassets.trajectories import distance_to_control, growth_curves
 
 SCIPY = {
@@ -327,6 +329,59 @@ def test_one_control_well_leaves_out_sphered_distances_with_a_warning(caplog):
         found = distance_to_control(profiles, plate_map, scans, metrics=["euclidean"], features=["raw", "sphered"])
     assert set(found["features"]) == {"raw"}
     assert "plate P1" in caplog.text
+
+
+def idle_plate(n_controls, n_replicates, d=48, n_conditions=30, hours=tuple(range(0, 24, 4)), seed=0):
+    """A plate of drugs without any effect, whose wells differ from each other for good, and a little at each scan."""
+    rng = np.random.default_rng(seed)
+    wells = layout(n_controls=n_controls, n_replicates=0, conditions=())
+    for c in range(n_conditions):
+        for r in range(n_replicates):
+            wells[f"{chr(66 + c % 15)}{1 + r + n_replicates * (c // 15):02d}"] = ("treatment", f"L|D{c}@1 µM", "L")
+    spread = 1 / np.arange(1, d + 1)
+    vectors = {w: (rng.normal(0, 1, d) + 0.3 * rng.normal(0, 1, (len(hours), d))) * spread + 5 for w in wells}
+    return plate_of(wells, hours=hours, vectors=vectors)
+
+
+@pytest.mark.parametrize(("n_controls", "n_replicates"), [(4, 1), (6, 1), (6, 2), (8, 3)])
+def test_drugs_without_effect_stay_in_the_null_band_however_few_controls_there_are(
+    n_controls, n_replicates, monkeypatch
+):
+    plate = idle_plate(n_controls, n_replicates)
+    options = {"metrics": ["euclidean"], "features": ["sphered"]}
+    outside = (pl.col("distance") > 1.1 * pl.col("null_high")).mean()
+    assert distance_to_control(*plate, **options).select(outside).item() < 0.2
+    monkeypatch.setattr(trajectories, "_widen", lambda *_: None)
+    assert distance_to_control(*plate, **options).select(outside).item() > 0.3  # by controls that sphering has seen
+
+
+def test_the_null_band_is_widened_by_what_fits_without_each_control_show(monkeypatch):
+    profiles, plate_map, scans = plate = idle_plate(n_controls=5, n_replicates=1, n_conditions=2)
+    options = {"metrics": ["euclidean"], "features": ["sphered"]}
+    wide = distance_to_control(*plate, **options)["null_high"]
+    monkeypatch.setattr(trajectories, "_widen", lambda *_: None)
+    narrow = distance_to_control(*plate, **options)["null_high"]
+    controls = plate_map.filter(role="negative_control")["well"].to_list()
+    x = np.stack([[mean_of(profiles, [w], s) for s in scans["scan"]] for w in controls])  # (wells, scans, d)
+
+    def sphered(fit):
+        departures = (x[fit] - x[fit].mean(axis=0)).reshape(-1, x.shape[2])
+        size = np.sqrt((departures**2).mean())
+        return Spherizer(1e-2).fit(departures / size).transform(x.reshape(-1, x.shape[2]) / size).reshape(x.shape)
+
+    def apart(y, i):
+        return np.linalg.norm(y[i] - np.delete(y, i, axis=0).mean(axis=0), axis=1).sum()
+
+    seen = sum(apart(sphered(range(5)), i) for i in range(5))
+    unseen = sum(apart(sphered([j for j in range(5) if j != i]), i) for i in range(5))
+    assert unseen / seen > 1.2
+    np.testing.assert_allclose(wide / narrow, unseen / seen, rtol=1e-5)
+
+
+def test_two_controls_give_no_null_band_of_sphered_distances():
+    found = distance_to_control(*idle_plate(2, 1), metrics=["euclidean"], features=["raw", "sphered"])
+    by = found.group_by("features").agg(pl.col("null_high").is_null().all())
+    assert dict(by.iter_rows()) == {"raw": False, "sphered": True}
 
 
 def quality_of(values, channel="phase", keep=True):
