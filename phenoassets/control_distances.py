@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import pdist
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 
 
 _SPLITS = 8
+_MANY_CONTROLS = 32
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def banded_distances(
 
 
 def unseen_ratio(
-    refit: Callable[[Ints], Callable[[int], tuple[Floats, npt.NDArray[np.bool_]]] | None],
+    fit: Callable[[Ints], Callable[[Floats], Floats] | None],
+    profiles_at: Callable[[int], tuple[Floats, npt.NDArray[np.bool_]]],
     scans: Sequence[int],
     n_controls: int,
     size: int,
@@ -109,9 +111,10 @@ def unseen_ratio(
 
     Parameters
     ----------
-    refit
-        Given which controls to fit on, gives the profiles (n_controls, d) at a scan and which controls have one; None
-        where they are too few to fit on.
+    fit
+        Gives the affine transform (n, d) -> (n, d) fitted on some of the controls; None where they are too few.
+    profiles_at
+        Gives for a scan the profiles (n_controls, d) before any transform, and which controls have one.
     scans
         Scans to measure at.
     size
@@ -122,32 +125,36 @@ def unseen_ratio(
     float
         Not-a-number where it cannot be told.
     """
-    everyone = np.arange(n_controls)
     if n_controls <= size:
         return float("nan")
     rng = np.random.default_rng(seed)
-    orders = [rng.permutation(everyone) for _ in range(_SPLITS)]
-    if size == 1:  # each once
-        orders = [np.roll(everyone, i) for i in rng.permutation(n_controls)[:_SPLITS]]
-    seen_at = refit(everyone)
-    totals = np.zeros(2)
-    for order in orders:
-        unseen_at = refit(order[size:])
-        if seen_at is None or unseen_at is None:
+    orders = _splits(n_controls, size, rng)
+    means = [[_means(*profiles_at(scan), order[:size], order[size:]) for scan in scans] for order in orders]
+    seen, totals = fit(np.arange(n_controls)), np.zeros(2)
+    for order, pairs in zip(orders, means, strict=True):
+        unseen = fit(order[size:])
+        if seen is None or unseen is None:
             return float("nan")
-        for scan in scans:
-            pair = [_apart(*at(scan), order[:size], order[size:], metric) for at in (seen_at, unseen_at)]
-            if np.isfinite(pair).all():
-                totals += pair
+        for pair in pairs:
+            if pair is not None:
+                apart = [float(pdist(transform(pair), metric)[0]) for transform in (seen, unseen)]
+                totals += apart if np.isfinite(apart).all() else 0.0
     return max(1.0, float(totals[1] / totals[0])) if totals[0] > 0 else float("nan")
 
 
-def _apart(profiles: Floats, present: npt.NDArray[np.bool_], left: Ints, right: Ints, metric: str) -> float:
-    left, right = left[present[left]], right[present[right]]
-    if not len(left) or not len(right):
-        return float("nan")
-    distance = cdist(profiles[left].mean(axis=0)[None], profiles[right].mean(axis=0)[None], metric)
-    return float(distance[0, 0])
+def _splits(n_controls: int, size: int, rng: np.random.Generator) -> list[Ints]:
+    """Orders of the controls, the first `size` of which are set apart; a single one is another each time."""
+    everyone = np.arange(n_controls)
+    n = _SPLITS if n_controls <= _MANY_CONTROLS else _SPLITS // 2
+    if size == 1:
+        return [np.roll(everyone, i) for i in rng.permutation(n_controls)[:n]]
+    return [rng.permutation(everyone) for _ in range(n)]
+
+
+def _means(profiles: Floats, present: npt.NDArray[np.bool_], left: Ints, right: Ints) -> Floats | None:
+    """Mean profiles (2, d) of two groups of controls; None where one has no profile."""
+    groups = [group[present[group]] for group in (left, right)]
+    return np.stack([profiles[group].mean(axis=0) for group in groups]) if all(len(g) for g in groups) else None
 
 
 def _draw(

@@ -291,15 +291,15 @@ def _widen(
 ) -> None:
     """Widen the null bands, in place, to what wells that sphering has not seen would span; `rows` are the controls'."""
 
-    def refit(controls: Ints) -> Callable[[int], tuple[Floats, npt.NDArray[np.bool_]]] | None:
-        transform = _sphering(vectors, rows[controls], regularization)
-        return None if transform is None else partial(_gather, vectors, rows, transform)
+    def fit(controls: Ints) -> Callable[[npt.NDArray[np.floating]], Floats] | None:
+        return _sphering(vectors, rows[controls], regularization)
 
+    profiles_at = partial(_gather, vectors, rows, _as_float64)
     n_controls, n_scans = rows.shape
     scans = np.unique(np.linspace(0, n_scans - 1, min(n_scans, _SCANS_COMPARED)).round().astype(int)).tolist()
     size = np.minimum(bands.n_wells, max(n_controls // 2, 1))
     for n in np.unique(size[size > 0]):
-        bands.null_high[size == n] *= unseen_ratio(refit, scans, n_controls, int(n), metric, seed=seed)
+        bands.null_high[size == n] *= unseen_ratio(fit, profiles_at, scans, n_controls, int(n), metric, seed=seed)
 
 
 def _sphering(
