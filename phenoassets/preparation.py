@@ -332,12 +332,12 @@ def _matrix(curves: pl.DataFrame, conditions: Sequence[str], hours: Floats, name
     if name not in curves.columns:
         return out
     position = {condition: i for i, condition in enumerate(conditions)}
+    gap = recipe.max_gap_hours
+    if gap and len(hours) > 1:
+        gap = max(gap, GAP_INTERVALS * float(np.median(np.diff(hours))))
     for (condition,), curve in curves.sort("elapsed_hours").group_by(["condition_id"], maintain_order=True):
         times = curve["elapsed_hours"].to_numpy()
         values = curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        gap = recipe.max_gap_hours
-        if gap and len(times) > 1:
-            gap = max(gap, GAP_INTERVALS * float(np.median(np.diff(times))))
         row = out[position[str(condition)]]
         row[:] = read_off(hours, times, values, gap)
         known = np.flatnonzero(np.isfinite(row))

@@ -100,7 +100,8 @@ def agree(
     if problems:
         raise StoreError(
             f"{items['plate'][0]}: its pictures are not of one size and type ({'; '.join(problems)}); "
-            "move those that do not belong to it out of its folder"
+            "move those that do not belong to it out of its folder, then phenoassets plate reimport "
+            f"{items['plate'][0]}"
         )
     kind = PlateKind(
         shape or next(iter(shapes)),

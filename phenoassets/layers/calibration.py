@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from phenoassets.errors import ImageError, ProfileError
+from phenoassets.errors import ExportError, ImageError, ProfileError
 from phenoassets.imaging.illumination import estimate_illumination, spread
 from phenoassets.imaging.quality import PHASE, estimate_limits, measure
 from phenoassets.imaging.reading import read_image
@@ -25,7 +25,10 @@ _KEY = ("image_id", "plate", "well", "field", "channel", "scan")
 
 
 def calibrate(screen: Screen, store: TableStore, plate: str, progress: Progress = no_progress) -> Written:
-    """Estimate illumination and quality limits of each channel from the first settled scans, once; then leave them."""
+    """Estimate illumination and quality limits of each channel from the first settled scans, once; then leave them.
+
+    Scans of which nothing can be used are passed over.
+    """
     known = store.read("illumination", plate=plate)
     images = store.read("raw_images", plate=plate)
     scans = store.read("scans", plate=plate).sort("hours_since_start")
@@ -34,17 +37,23 @@ def calibrate(screen: Screen, store: TableStore, plate: str, progress: Progress 
     for channel in channels:
         of_channel = images.filter(pl.col("channel") == channel)
         timed = scans.filter(pl.col("scan").is_in(of_channel["scan"].unique().to_list()))
-        first = timed.head(screen.settings.correction.calibration_scans)["scan"].to_list()
-        try:
-            row, flat = _calibrate_channel(screen, store, plate, channel, of_channel, first, progress)
-        except ProfileError as error:
-            if channel in screen.settings.channels:
-                raise
-            notes[f"not calibrated: {channel}"] = str(error)
-        else:
+        problem: ProfileError | None = None
+        for few in timed["scan"].to_frame().iter_slices(screen.settings.correction.calibration_scans):
+            try:
+                row, flat = _calibrate_channel(
+                    screen, store, plate, channel, of_channel, few["scan"].to_list(), progress
+                )
+            except ProfileError as error:
+                problem = problem or error
+                continue
             rows.append(row)
             if flat:
                 notes[f"flat: {channel}"] = "its first pictures are too dark to estimate the illumination from"
+            break
+        else:
+            if problem is not None and channel in screen.settings.channels:
+                raise problem
+            notes[f"not calibrated: {channel}"] = str(problem or "no scan of it is known")
     if len(rows) > known.height:
         schema = {c.name: c.dtype for c in TABLES["illumination"].columns}
         frame = pl.DataFrame(rows, schema=schema)  # type: ignore[arg-type]
@@ -79,7 +88,8 @@ def _calibrate_channel(
                 read.append(result)
             progress(done, len(rows))
     if not read:
-        raise ProfileError(
+        passing = any(error.reason in ("io_error", "no_permission") for error in failed)
+        raise (ExportError if passing else ProfileError)(
             f"plate {plate}: none of the {len(rows)} images of channel {channel} in its first scans can be read, "
             f"the first because: {failed[0]}"
         )

@@ -7,13 +7,14 @@ images that are new are opened. How a picture is measured or corrected is ``imag
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from phenoassets.errors import ExportError, ProfileError
+from phenoassets.errors import ExportError, ImageError, ProfileError
 from phenoassets.growing import GrowingTable
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.imaging.quality import QualityLimits
@@ -33,6 +34,7 @@ from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of
 
 _CHUNK = 2048
+_CHANGED = "changed_since_import"
 
 
 def measure_quality(screen: Screen, store: TableStore, plate: str, progress: Progress = no_progress) -> Written:
@@ -43,7 +45,7 @@ def measure_quality(screen: Screen, store: TableStore, plate: str, progress: Pro
     new = images.filter(~pl.col("image_id").is_in(table.done())).sort("scan", "well", "field", "channel")
     rejected: list[dict[str, Any]] = []
     made = 0
-    for part in measure_images(new, _reader(screen), limits, chunk=_CHUNK, progress=progress):
+    for part in measure_images(new, _reader(screen, new), limits, chunk=_CHUNK, progress=progress):
         rejected += part.rejected.to_dicts()
         made += part.rows.height
         if part.rows.height:
@@ -89,7 +91,7 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
         there = set(new["scan"])
         parts = correct_images(
             new.sort("well", "field", "channel", "scan"),
-            _reader(screen),
+            _reader(screen, new),
             PlateStore(table.place(live), root=store.home.root),
             recipe,
             _illumination(store, plate),
@@ -121,20 +123,33 @@ def _require_readable(plate: str, rejected: list[dict[str, Any]], table: Growing
     While a plate is made anew any such file counts, since the old rows would go for ever; else only a fault of the disk
     or the share, since a file that is gone or closed may stay so and must not hold up the others.
     """
-    passing = TRANSIENT_REASONS if table.stale else {"io_error"}
+    passing = {*TRANSIENT_REASONS, _CHANGED} if table.stale else {"io_error"}
     unread = [row for row in rejected if row["reason"] in passing]
     if not unread:
         return
     text = f"plate {plate}: {len(unread)} files cannot be read now, first {unread[0]['path']}: {unread[0]['detail']}; "
     if table.stale:
-        text += f"{table.table} stays as made before; put them back and run again, or undo the change of settings"
+        text += (
+            f"{table.table} stays as made before; put them back and run again, undo the change of settings, or let "
+            f"phenoassets plate reimport {plate} make the plate of what is left"
+        )
     else:
         text += "the others are done; run again when they can be read"
     raise ExportError(text)
 
 
-def _reader(screen: Screen) -> Callable[[str], NDArray[Any]]:
-    return lambda path: read_image(screen.exports / path)
+def _reader(screen: Screen, images: pl.DataFrame) -> Callable[[str], NDArray[Any]]:
+    """Reads a file of the catalogue, unless it is another than was catalogued."""
+    sizes = dict(images.select("path", "bytes").iter_rows())
+
+    def read(path: str) -> NDArray[Any]:
+        file = screen.exports / path
+        with suppress(OSError):  # which reading it names
+            if file.stat().st_size != sizes[path]:
+                raise ImageError(_CHANGED, f"{file.name} is no longer the file that was catalogued; run again")
+        return read_image(file)
+
+    return read
 
 
 def _limits(store: TableStore, plate: str) -> QualityLimits:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from phenoassets.embedding import embed_images
 from phenoassets.errors import ModelError, NotTreatedYetError, PlateMapError, ProfileError
-from phenoassets.growing import GrowingTable
+from phenoassets.growing import GrowingTable, recover
 from phenoassets.imaging.store import PlateStore, ShardReader
 from phenoassets.layers.common import (
     Progress,
@@ -54,6 +54,7 @@ def embed(
     """Embed each corrected and kept image that has no vector of this model yet."""
     precision = screen.settings.embedding.precision
     model = load_model(name, root=screen.home.models, device=device, precision=precision)
+    recover(store.folder("corrected_images", plate=plate))  # a killed exchange: the rows may be new, the pixels old
     calibration = calibration_of(store, plate)
     recipe = embedding_recipe(screen, model.digest, calibration)
     require_recipe(store, "corrected_images", plate, correction_recipe(screen, calibration))

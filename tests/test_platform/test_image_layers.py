@@ -286,3 +286,53 @@ def test_channels_that_are_never_imaged_together_are_named(plate):
     plate.settings(channels='["phase", "green"]')
     with pytest.raises(ProfileError, match="plate P1: no well was imaged in all of phase, green at one scan"):
         plate.run()
+
+
+def test_a_file_of_another_size_is_not_taken_into_a_plate_that_is_made_anew(plate):
+    plate.run()
+    pixels = plate.zarr()
+    plate.image("phase", 1, lambda _: np.full((SIDE, SIDE + 4), 90, np.uint8), well=2)
+    plate.settings(OTHER)
+    plate.catalogue()
+    with pytest.raises(ExportError, match=r"1 files cannot be read now, first .*A2_1_00d02h00m\.tif"):
+        plate.pixels()
+    assert plate.zarr() == pixels
+
+
+def test_a_channel_whose_first_scans_are_damaged_is_calibrated_by_the_next(plate):
+    for scan in range(5):
+        plate.image("green", scan, colour)
+        plate.image("phase", scan)
+    for scan in range(3):
+        for file in plate.folder.glob(f"V_green_*_00d{2 * scan:02d}h00m.tif"):
+            data = file.read_bytes()
+            file.write_bytes(data[: len(data) // 2])
+    plate.settings(channels='["phase", "green"]')
+    plate.run()
+    first = plate.store.read("illumination", plate="P1").filter(channel="green")["scans"].item().to_list()
+    assert set(first) & {"000d06h00m", "000d08h00m"}
+    assert "green" in set(plate.store.read("embeddings", MODEL, "P1")["channel"])
+
+
+def test_a_killed_exchange_is_ended_before_vectors_are_made(plate, monkeypatch):
+    plate.run()
+    plate.settings(OTHER)
+    plate.catalogue()
+    rename, calls = type(plate.folder).rename, []
+
+    def killed(self, target):
+        calls.append(target)
+        if len(calls) == 3:  # the table is exchanged, the pixels are not
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(type(plate.folder), "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        plate.pixels()
+    monkeypatch.undo()
+    vectors.embed(plate.screen, plate.store, "P1", MODEL)
+    found = plate.vectors()
+    plate.run()
+    plate.store.drop("embeddings", model=MODEL, plate="P1")
+    plate.run()
+    np.testing.assert_allclose(found, plate.vectors())

@@ -264,3 +264,10 @@ def test_without_filling_a_missing_scan_leaves_a_gap_also_between_plates():
     frame, scans = distances_of("P1", "L|A@1", [h for h in range(1, 40, 2) if h != 21], range(19))
     assert set(combine_plates(frame, scans, max_gap_hours=0)["elapsed_hours"]).isdisjoint({20.0, 22.0})
     assert {20.0, 22.0} <= set(combine_plates(frame, scans)["elapsed_hours"])
+
+
+def test_a_condition_seen_at_few_scans_gets_no_straight_line_through_all_the_others():
+    whole = curve("L|A@1", list(range(0, 73, 2)), list(range(0, 73, 2)))
+    few = curve("L|B@1", [0, 36, 72], [0, 36, 72])
+    found = prepare_trajectories(pl.concat([whole, few]), Preparation(smoothing_points=3, max_gap_hours=6))
+    assert list(found.left_out) == ["L|B@1"]
