@@ -6,6 +6,7 @@ screen's answers follow; images and embeddings never do.
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import dagster as dg
 
@@ -14,6 +15,7 @@ from phenoassets.errors import PhenoassetsError
 from phenoassets.layers.corrections import SheetPlan, SheetRequest, SheetState, open_run_keys, plan_sheets
 from phenoassets.layers.export import landing_of
 from phenoassets.layers.sheets import read_answer_settings, read_sheets, tables_of_sheets
+from phenoassets.layers.state import stale_layers
 from phenoassets.layers.wishes import removed_plates
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore
@@ -81,6 +83,7 @@ def compare(
         rules_of(screen),
         troubled=troubles,
         outcomes=outcomes_of(context.instance, open_run_keys(state)),
+        is_stale=partial(_is_stale, context, screen, store),
     )
     runs = [_plate_run(screen, store, request) for request in plan.requests]
     return dg.SensorResult(
@@ -90,8 +93,21 @@ def compare(
     )
 
 
+def _is_stale(context: dg.SensorEvaluationContext, screen: Screen, store: TableStore, plate: str) -> bool:
+    try:
+        stale = list(stale_layers(screen, store, plate))
+    except PhenoassetsError:  # the run says what is wrong
+        return False
+    if stale:
+        context.log.warning(
+            f"plate {plate}: its corrected sheets wait, since {', '.join(stale)} are stale; "
+            f"phenoassets run --plate {plate} makes all of it anew"
+        )
+    return bool(stale)
+
+
 def _plate_run(screen: Screen, store: TableStore, request: SheetRequest) -> dg.RunRequest:
-    tables = tables_of_sheets(screen, store, request.plate, profiles=request.profiles)
+    tables = tables_of_sheets(store, request.plate, screen.settings.models, profiles=request.profiles)
     return dg.RunRequest(
         run_key=request.run_key,
         partition_key=request.plate,

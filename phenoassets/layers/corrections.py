@@ -7,7 +7,7 @@ requests. What the digests are taken of is known to ``sheets``.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -162,6 +162,7 @@ def plan_sheets(
     *,
     troubled: Collection[str] = (),
     outcomes: Mapping[str, Outcome] | None = None,
+    is_stale: Callable[[str], bool] = lambda _: False,
 ) -> SheetPlan:
     """Decide which small tables must be made anew.
 
@@ -186,6 +187,9 @@ def plan_sheets(
         that can be read are acted upon.
     outcomes
         How the run of each run key stands, as far as known.
+    is_stale
+        Whether a plate's images or vectors are stale. It then waits until a run of the whole plate has made them anew:
+        what follows from them could not be made now. Asked only of plates that are due.
     """
     heard = outcomes or {}
     plates = {plate: _heard(f"sheets:{plate}", known, heard, now, settings) for plate, known in state.plates.items()}
@@ -204,6 +208,9 @@ def plan_sheets(
             continue
         waiting.pop(plate, None)
         if changed or _is_due_again(known, now, settings):
+            if is_stale(plate):
+                waiting |= {plate: sheets.everything} if changed else {}
+                continue
             plates[plate], asked = _ask(known, sheets, retry=not changed)
             requests.append(SheetRequest(plate, sheets.everything, asked.run.n, asked.renew))
     after = replace(state, plates=plates, waiting=waiting, made=tuple(sorted(made)))

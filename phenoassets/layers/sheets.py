@@ -7,7 +7,7 @@ sheet, and no image file is looked at. When tables are made anew is decided by `
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,6 @@ from typing import Final
 from phenoassets.errors import PhenoassetsError
 from phenoassets.layers.export import find_plate_map
 from phenoassets.layers.growth import confluence_table
-from phenoassets.layers.state import stale_layers
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of
 
@@ -75,20 +74,16 @@ def read_answer_settings(screen: Screen) -> str:
     return digest_of(*(section.model_dump() for section in sections), settings.primary_model, curated)[:16]
 
 
-def tables_of_sheets(screen: Screen, store: TableStore, plate: str, *, profiles: bool) -> list[tuple[str, str | None]]:
-    """Tables (and models) of a plate that its sheets make stale, as far as what they are made from is there and fresh.
-
-    What follows from stale vectors waits until a run of the whole plate has made them anew.
-    """
+def tables_of_sheets(
+    store: TableStore, plate: str, models: Iterable[str], *, profiles: bool
+) -> list[tuple[str, str | None]]:
+    """Tables (and models) of a plate that its sheets make stale, as far as what they are made from is there."""
     tables: list[tuple[str, str | None]] = [("plates", None), ("plate_maps", None)]
     if store.parts("scans", plate=plate):
         tables.append(("scans", None))  # their clock follows the time zone
     if store.parts("image_quality", plate=plate):
         tables.append(("growth_curves", None))
-    stale = set(stale_layers(screen, store, plate))
-    for model in screen.settings.models:
-        if f"embeddings/{model}" in stale or "corrected_images" in stale:
-            continue
+    for model in models:
         if profiles and store.parts("embeddings", model, plate):
             tables.append(("well_profiles", model))
         if store.parts("well_profiles", model, plate) or ("well_profiles", model) in tables:

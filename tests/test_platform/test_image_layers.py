@@ -6,7 +6,7 @@ import tifffile
 
 from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
 from phenoassets.home import Home
-from phenoassets.layers import answers, calibration, catalogue, courses, export, images, sheets, state, vectors
+from phenoassets.layers import answers, calibration, catalogue, courses, export, images, state, vectors
 from phenoassets.screen import load_screen
 from phenoassets.tables import TableStore
 
@@ -154,12 +154,8 @@ def test_vectors_and_profiles_of_other_settings_are_never_passed_on_as_new(plate
         vectors.embed(plate.screen, plate.store, "P1", MODEL)
     with pytest.raises(StalenessError, match=f"embeddings/{MODEL} was made by other settings"):
         vectors.profile(plate.screen, plate.store, "P1", MODEL)
-    waiting = sheets.tables_of_sheets(plate.screen, plate.store, "P1", profiles=True)
-    assert {table for table, _ in waiting} == {"plates", "plate_maps", "scans", "growth_curves"}
     plate.run()
     assert not np.allclose(plate.vectors(), before)
-    due = sheets.tables_of_sheets(plate.screen, plate.store, "P1", profiles=True)
-    assert {("well_profiles", MODEL), ("temporal_distances", MODEL)} < set(due)
 
 
 def test_a_stage_of_a_plate_with_a_dot_is_left_alone_by_its_namesake(plate):
@@ -269,8 +265,6 @@ def test_a_channel_that_is_named_later_is_told_as_stale_and_made_without_touchin
     before = plate.ids("embeddings")
     plate.settings(channels='["phase", "green"]')
     assert state.plate_state(plate.screen, plate.store, "P1").stale == ["corrected_images"]
-    wait = sheets.tables_of_sheets(plate.screen, plate.store, "P1", profiles=True)
-    assert ("well_profiles", MODEL) not in wait
     with pytest.raises(ProfileError, match=r"plate P1: .* are stale"):
         vectors.answers_profiles(plate.screen, plate.store, "P1", MODEL)
     recipes = plate.store.recipes("corrected_images", plate="P1")

@@ -321,3 +321,14 @@ def test_a_plate_map_that_cannot_be_read_for_a_while_and_comes_back_brings_nothi
     assert [landing.compare(), landing.compare()] == [[], []]
     sheet.write_text(text)
     assert [landing.compare(), landing.compare()] == [[], []]
+
+
+def test_a_sheet_of_a_stale_plate_waits_until_the_plate_is_made_anew(landing, monkeypatch):
+    stale = ["embeddings/pixel_pca"]
+    monkeypatch.setattr("sensors.sheets.stale_layers", lambda *_: iter(stale))
+    (landing.exports / "P1" / "map.csv").write_text(MAP.format("y"))
+    assert [landing.compare() for _ in range(4)] == [[], [], [], []]
+    stale.clear()  # made anew, or the settings undone
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
+    landing.end_runs()
+    assert landing.compare() == []
