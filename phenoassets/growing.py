@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -100,13 +100,17 @@ class GrowingTable:
                 f"plate {self.plate}: no row of {self.table} could be made anew under the recipe now in force, and the "
                 "old ones stay; rejected_files says why"
             )
-        pairs = [(str(_stage(f, self.recipe)), str(f)) for f in (self._live, *self._beside)]
-        self._live.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(_journal(self._live)) as temporary:
-            temporary.write_text(json.dumps(pairs))
-        recover(self._live)
+        exchange(self._live, {_stage(folder, self.recipe): folder for folder in (self._live, *self._beside)})
         self.stale = False
         return True
+
+
+def exchange(live: Path, folders: Mapping[Path, Path]) -> None:
+    """Put new folders in the place of old ones, noted beside `live`, so that `recover` ends it after a kill."""
+    live.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(_journal(live)) as temporary:
+        temporary.write_text(json.dumps([(str(new), str(old)) for new, old in folders.items()]))
+    recover(live)
 
 
 def recover(live: Path) -> None:

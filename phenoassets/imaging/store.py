@@ -307,11 +307,23 @@ class PlateStore:
                 found.update({position: pictures[index] for index, position in members})
         return [found[position] for position in range(len(found))]
 
+    def forget(self) -> None:
+        """Read anew what the store holds: its folder was exchanged."""
+        with self._lock:
+            self._contents = None
+            self._arrays.clear()
+
+    def stack(self, well: str, field: int, channel: str) -> NDArray[Any]:
+        """Every picture of a well's field in one channel, shape (scans, height, width); zeros where there is none."""
+        contents = self.contents
+        place = self._place(contents, well, field, channel)
+        with _faults_named(self.path):
+            pictures = np.asarray(self._array(place)[:, contents.channels.index(channel)])
+        return pictures.astype(contents.dtypes[channel], copy=False)
+
     def _read(self, well: str, field: int, channel: str, indices: list[int]) -> list[NDArray[Any]]:
         if any(index >= len(self.contents.scans) for index in indices):
-            with self._lock:  # another process may have appended
-                self._contents = None
-                self._arrays.clear()
+            self.forget()  # another process may have appended
         contents = self.contents
         place = self._place(contents, well, field, channel)
         for index in indices:

@@ -15,12 +15,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from phenoassets.errors import ExportError, ImageError, ProfileError
-from phenoassets.growing import GrowingTable
+from phenoassets.growing import GrowingTable, exchange
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.imaging.quality import QualityLimits
 from phenoassets.imaging.reading import TRANSIENT_REASONS, read_image
 from phenoassets.imaging.store import PlateStore
 from phenoassets.imaging.stream import correct_images, measure_images
+from phenoassets.imaging.widening import copy_wider, is_too_narrow
 from phenoassets.layers.common import (
     Progress,
     Written,
@@ -89,10 +90,12 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
     if new.height:
         order = store.read("scans", plate=plate).sort("hours_since_start")["scan"].to_list()
         there = set(new["scan"])
+        pixels = PlateStore(table.place(live), root=store.home.root)
+        _make_room(store, plate, pixels, dict(new.select("channel", "dtype").iter_rows()))
         parts = correct_images(
             new.sort("well", "field", "channel", "scan"),
             _reader(screen, new),
-            PlateStore(table.place(live), root=store.home.root),
+            pixels,
             recipe,
             _illumination(store, plate),
             digest,
@@ -113,8 +116,20 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
     frame = store.read("corrected_images", plate=plate, columns=["image_id", "recipe_digest"])
     notes: dict[str, object] = {"recipe": recipe.name, "rejected": len(rejected)}
     if exchanged:
+        PlateStore(live, root=store.home.root).rename(plate)  # it was made under another name
         notes["recomputed"] = "the whole plate, under a new recipe"
     return Written("corrected_images", made, frame.height, version_of(frame), notes)
+
+
+def _make_room(store: TableStore, plate: str, pixels: PlateStore, dtypes: dict[str, str]) -> None:
+    """Move the plate's pictures to wider arrays where a new channel's pixels would not go into theirs."""
+    if not is_too_narrow(pixels, dtypes):
+        return
+    wider = pixels.path.with_name(f".{pixels.path.name}.wider.new")
+    copy_wider(pixels, PlateStore(wider, root=store.home.root), dtypes)
+    exchange(store.folder("corrected_images", plate=plate), {wider: pixels.path})
+    pixels.forget()
+    pixels.rename(plate)
 
 
 def _require_readable(plate: str, rejected: list[dict[str, Any]], table: GrowingTable) -> None:

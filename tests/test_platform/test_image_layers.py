@@ -1,8 +1,12 @@
 """Pixels, vectors and profiles of one plate: what is kept when files are away, settings change or channels differ."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from ome_zarr_models.v05.hcs import HCS
 
 from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
 from phenoassets.home import Home
@@ -330,3 +334,68 @@ def test_a_killed_exchange_is_ended_before_vectors_are_made(plate, monkeypatch):
     plate.store.drop("embeddings", model=MODEL, plate="P1")
     plate.run()
     np.testing.assert_allclose(found, plate.vectors())
+
+
+@pytest.mark.parametrize("later", ["imaged", "named"])
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_a_later_channel_of_another_pixel_type_joins_and_all_stays_as_it_was(plate, later, kind):
+    def bright(rng):
+        return (colour(rng) / (8000 if kind is np.float32 else 1)).astype(kind)
+
+    plate.settings(channels='["phase", "green"]' if later == "imaged" else '["phase"]')
+    if later == "named":
+        plate.image("green", 2, bright)
+        plate.run()
+    else:
+        plate.catalogue()
+        plate.pixels()
+        vectors.embed(plate.screen, plate.store, "P1", MODEL)
+    known = plate.store.read("corrected_images", plate="P1")
+    pixels = images.PlateStore(plate.home.zarr("P1"))
+    places = known.select("well", "field", "channel", "index").rows()
+    before, rows = pixels.read_many(places), plate.store.read("embeddings", MODEL, "P1")
+    for file in plate.folder.glob("V_phase_*"):
+        file.unlink()  # what is in the store needs no raw file
+    plate.settings(channels='["phase", "green"]')
+    for scan in (2, 3):
+        plate.image("green", scan, bright)
+    plate.image("phase", 3)
+    plate.run()
+    after = images.PlateStore(plate.home.zarr("P1"))
+    for one, other in zip(before, after.read_many(places), strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    stayed = plate.store.read("embeddings", MODEL, "P1").join(rows, on="image_id", how="semi")
+    assert stayed.equals(rows)
+    assert set(plate.store.read("embeddings", MODEL, "P1")["channel"]) == {"phase", "green"}
+    judged = HCS.from_zarr(zarr.open_group(plate.home.zarr("P1"), mode="r", zarr_format=3))
+    assert judged.ome_attributes.plate.name == "P1"
+
+
+def test_a_kill_while_pixels_move_to_wider_arrays_loses_none(plate, monkeypatch):
+    plate.settings(channels='["phase", "green"]')
+    plate.catalogue()
+    plate.pixels()
+    known = plate.ids("corrected_images")
+    plate.image("green", 2, colour)
+    plate.catalogue()
+    for fatal in (1, 2, 3):
+        calls = []
+        rename = type(plate.folder).rename
+
+        def killed(self, target, calls=calls, fatal=fatal, rename=rename):
+            calls.append(target)
+            if len(calls) == fatal:
+                raise KeyboardInterrupt
+            return rename(self, target)
+
+        monkeypatch.setattr(type(plate.folder), "rename", killed)
+        with suppress(KeyboardInterrupt):
+            plate.pixels()
+        monkeypatch.undo()
+    plate.pixels()
+    rows = plate.store.read("corrected_images", plate="P1")
+    assert known < set(rows["image_id"])
+    assert rows.height == 24
+    images.PlateStore(plate.home.zarr("P1")).read_many(rows.select("well", "field", "channel", "index").rows())
+    assert [p.name for p in plate.home.zarr("P1").parent.iterdir() if p.name.startswith(".")] == []
