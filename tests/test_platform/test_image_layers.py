@@ -10,7 +10,7 @@ from ome_zarr_models.v05.hcs import HCS
 
 from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
 from phenoassets.home import Home
-from phenoassets.layers import answers, calibration, catalogue, courses, export, images, state, vectors
+from phenoassets.layers import answers, calibration, catalogue, courses, export, images, pictures, state, vectors
 from phenoassets.screen import load_screen
 from phenoassets.tables import TableStore
 
@@ -399,3 +399,15 @@ def test_a_kill_while_pixels_move_to_wider_arrays_loses_none(plate, monkeypatch)
     assert rows.height == 24
     images.PlateStore(plate.home.zarr("P1")).read_many(rows.select("well", "field", "channel", "index").rows())
     assert [p.name for p in plate.home.zarr("P1").parent.iterdir() if p.name.startswith(".")] == []
+
+
+def test_pictures_of_joined_channels_are_drawn(plate, caplog):
+    for scan in range(3):
+        plate.image("green", scan, colour)
+    plate.settings(channels='["phase", "green"]')
+    plate.run()
+    answers.sphere(plate.screen, plate.store, MODEL)
+    assert pictures.sphering(plate.screen, plate.store, MODEL)
+    assert pictures.profile_heatmap(plate.screen, plate.store, MODEL, "P1")
+    assert pictures.embedding_map(plate.screen, plate.store, MODEL, "P1")
+    assert not [record for record in caplog.records if record.exc_info]

@@ -79,8 +79,8 @@ def chosen_rows(files: Sequence[Path], columns: Sequence[str], wanted: pl.DataFr
     for path in files:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
-                frame = pl.DataFrame(pl.from_arrow(batch))
-                found.append(frame.join(wanted, on=wanted.columns, how="semi"))
+                frame = pl.DataFrame(pl.from_arrow(batch)).join(wanted, on=wanted.columns, how="semi")
+                found += [frame] if frame.height else []  # profiles of joined channels are wider than of single ones
     return pl.concat(found) if found else pl.DataFrame()
 
 
