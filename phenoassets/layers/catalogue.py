@@ -18,6 +18,7 @@ import polars as pl
 from phenoassets.errors import ImageError
 from phenoassets.growing import GrowingTable
 from phenoassets.imaging.reading import read_header
+from phenoassets.incucyte.names import channel_in, parse_image_name
 from phenoassets.incucyte.scans import scan_table, with_times
 from phenoassets.layers.common import Progress, Written, no_progress, version_of
 from phenoassets.layers.copies import anew, decide
@@ -51,12 +52,13 @@ def catalogue_images(
         pl.col("path").map_elements(lambda p: Path(p).relative_to(exports).as_posix(), return_dtype=pl.String),
         pl.lit(plate).alias("plate"),
     )
+    known = store.read("raw_images", plate=plate)
+    images = _as_before(images, known)
     listed = set(images["path"])
     if settled is not None:
         size = pl.col("path").replace_strict(dict(settled), default=None, return_dtype=pl.Int64)
         images = images.filter(size == pl.col("bytes"))
     images = images.with_columns(image_ids(images))
-    known = store.read("raw_images", plate=plate)
     used = set(store.read("image_quality", plate=plate, columns=["image_id"])["image_id"])
     changed = _changed(images, known)
     stuck = changed.filter(pl.col("known_id").is_in(used))
@@ -95,6 +97,33 @@ def catalogue_images(
     notes |= {"moved files": len(found.moved)} if found.moved else {}
     notes |= _gone(catalogue, listed)
     return Written("raw_images", len(found.new), catalogue.height, version_of(catalogue.drop("path")), notes)
+
+
+def _as_before(images: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """`images` with the channel that files of their prefix and folder have, where now the prefix alone says another.
+
+    A prefix names no channel where it lies in folders of several; so it stays when all but one of these are removed.
+    """
+    said = {prefix: word for prefix in images["prefix"].drop_nulls().unique() if (word := channel_in(prefix))}
+    if not said or not known.height:
+        return images
+    folder = pl.col("path").str.replace(r"[^/]*$", "").alias("_folder")
+    prefix = pl.col("path").map_elements(_prefix_of, return_dtype=pl.String).alias("prefix")
+    before = known.select(prefix, folder, pl.col("channel").alias("_before")).unique()
+    before = before.filter(~pl.struct("prefix", "_folder").is_duplicated())
+    by_prefix = pl.col("prefix").replace_strict(said, default=None, return_dtype=pl.String) == pl.col("channel")
+    known_before = by_prefix.fill_null(value=False) & pl.col("_before").is_not_null()
+    return (
+        images.with_columns(folder)
+        .join(before, on=["prefix", "_folder"], how="left", maintain_order="left")
+        .with_columns(pl.when(known_before).then("_before").otherwise("channel").alias("channel"))
+        .drop("_folder", "_before")
+    )
+
+
+def _prefix_of(path: str) -> str | None:
+    name = parse_image_name(path.rsplit("/", 1)[-1])
+    return None if name is None else name.prefix
 
 
 def _gone(catalogue: pl.DataFrame, listed: Collection[str]) -> dict[str, object]:

@@ -107,7 +107,8 @@ class Transform(BaseModel):
                 raise ImageError("not_finite", "the image holds values that are no numbers")
             if self.intensity == "full_range" and (low < 0 or high > 1):
                 raise ImageError(
-                    "out_of_range", f"a float image must lie within 0..1, found {low:g}..{high:g}; export it as 8 or 16 bits"
+                    "out_of_range",
+                    f"a float image must lie within 0..1, found {low:g}..{high:g}; export it as 8 or 16 bits",
                 )
         return images
 

@@ -279,6 +279,21 @@ def test_what_was_made_of_images_under_another_channel_is_said_with_the_remedy(p
     }
 
 
+def test_a_prefix_names_no_channel_also_after_the_folders_of_the_others_were_removed(plate):
+    name = "HT1080_NucLight-Red_A1_1_00d{:02d}h00m.tif"
+    plate.put(*(f"{folder}/{name.format(hour)}" for folder in ("phase", "green") for hour in (0, 2)))
+    plate.catalogue()
+    plate.use()
+    before = plate.store.read("raw_images", plate="P1")
+    shutil.rmtree(plate.folder / "green")
+    plate.put(f"phase/{name.format(4)}", seed=3)
+    plate.catalogue()
+    assert plate.rejected() == {}
+    after = plate.store.read("raw_images", plate="P1")
+    assert after.join(before, on="image_id", how="semi").equals(before)
+    assert after.filter(scan="000d04h00m")["channel"].to_list() == ["phase"]
+
+
 def test_a_file_whose_size_changed_is_taken_anew_until_it_was_used(plate):
     plate.put(*NAMES)
     plate.catalogue()
