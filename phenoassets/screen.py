@@ -7,6 +7,7 @@ its own. Plate maps are ``incucyte``'s.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from phenoassets.errors import SettingsError
 from phenoassets.home import Home, check_model_name, check_plate_name
@@ -50,6 +51,15 @@ class Controls(_Section):
 
     negative: str = Field(DEFAULT_NEGATIVE, description="pattern of a negative control's compound")
     positive: str = Field(NEVER, description="pattern of a positive control's compound; none by default")
+
+    @field_validator("negative", "positive")
+    @classmethod
+    def _is_a_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        return value
 
 
 class Correction(_Section):

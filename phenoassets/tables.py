@@ -16,6 +16,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from shlex import quote as quoted
 
 import polars as pl
 import pyarrow as pa
@@ -226,7 +227,7 @@ def unreadable(file: Path) -> StoreError:
     plate = file.parent.name.removeprefix("plate=")
     if plate == file.parent.name:
         return StoreError(f"{file} is damaged; delete it and run again, which draws the screen's answers anew")
-    return StoreError(f"{file} is damaged; phenoassets plate reimport {plate} makes the tables of {plate} anew")
+    return StoreError(f"{file} is damaged; phenoassets plate reimport {quoted(plate)} makes the tables of {plate} anew")
 
 
 def part_name(recipe: str, ids: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import dagster as dg
 from assets.common import PLATES
 from phenoassets.errors import PhenoassetsError
 from phenoassets.home import Home, check_plate_name
+from phenoassets.layers.courses import unheeded_curation
 from phenoassets.layers.export import list_plate
 from phenoassets.layers.setting_up import bytes_to_come, plates_to_run, require_space
 from phenoassets.layers.state import why_no_answers
@@ -92,6 +93,9 @@ def run_screen(
             outcome.failures += _run_plate(definitions, instance, screen, plate, per_plate)
         tell("the screen's answers")
         outcome.failures += _execute(definitions, instance, answers, "screen")
+        with suppress(PhenoassetsError):  # told by the run itself
+            unheeded = unheeded_curation(screen, TableStore(screen.home))
+            outcome.failures += [unheeded] if unheeded else []
     return outcome
 
 

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from shlex import quote as quoted
 
 import dagster as dg
 import polars as pl
@@ -168,7 +169,7 @@ def _lines(
         names = ", ".join(state.plate for state in stale)
         yield (
             f"stale: {len(stale)} plates ({names}) were made by another recipe; their next run computes them anew, "
-            f"{n_images:,} images to work through; phenoassets run --plate {stale[0].plate} does so at once"
+            f"{n_images:,} images to work through; phenoassets run --plate {quoted(stale[0].plate)} does so at once"
         )
     for vessel, archive in landing.unmapped.items():
         yield f"unmapped: vessel {vessel} in {archive}; name its plate under vessel_id in plates.csv"

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from shlex import quote as quoted
 
 import dagster as dg
 
@@ -38,7 +39,7 @@ def remove(screen: Screen, plate: str) -> list[Step]:
     StoreError
         If a run of it waits or is under way.
     """
-    line = f"have the sensor leave {plate} alone until phenoassets plate reimport {plate}"
+    line = f"have the sensor leave {plate} alone until phenoassets plate reimport {quoted(plate)}"
     wish: Step = (line, partial(_wish, screen.home, plate, "removed"))
     return _locked(screen.home, [plate], [wish, *_forgetting(screen, plate)])
 
@@ -74,7 +75,9 @@ def _forgetting(screen: Screen, plate: str) -> list[Step]:
 
 
 def _again(screen: Screen, plate: str) -> Step:
-    line = f"have the sensor import {plate} once it has settled; phenoassets run --plate {plate} does so at once"
+    line = (
+        f"have the sensor import {plate} once it has settled; phenoassets run --plate {quoted(plate)} does so at once"
+    )
     return line, partial(_wish, screen.home, plate, "again")
 
 

@@ -7,6 +7,7 @@ screen's answers follow; images and embeddings never do.
 import time
 from collections.abc import Sequence
 from functools import partial
+from shlex import quote as quoted
 
 import dagster as dg
 
@@ -101,7 +102,7 @@ def _is_stale(context: dg.SensorEvaluationContext, screen: Screen, store: TableS
     if stale:
         context.log.warning(
             f"plate {plate}: its corrected sheets wait, since {', '.join(stale)} are stale; "
-            f"phenoassets run --plate {plate} makes all of it anew"
+            f"phenoassets run --plate {quoted(plate)} makes all of it anew"
         )
     return bool(stale)
 

@@ -6,6 +6,7 @@ Rows of pictures and the plate's store go in, the kind and the misfits come out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote as quoted
 from typing import Any
 
 import polars as pl
@@ -101,7 +102,7 @@ def agree(
         raise StoreError(
             f"{items['plate'][0]}: its pictures are not of one size and type ({'; '.join(problems)}); "
             "move those that do not belong to it out of its folder, then phenoassets plate reimport "
-            f"{items['plate'][0]}"
+            f"{quoted(items['plate'][0])}"
         )
     kind = PlateKind(
         shape or next(iter(shapes)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from shlex import quote as quoted
 
 import polars as pl
 
@@ -126,7 +127,7 @@ def require_recipe(store: TableStore, table: str, plate: str, recipe: str, model
         name = f"{table}/{model}" if model else table
         raise StalenessError(
             f"plate {plate}: {name} was made by other settings than those now in force; "
-            f"make it anew first: phenoassets run --plate {plate}"
+            f"make it anew first: phenoassets run --plate {quoted(plate)}"
         )
 
 

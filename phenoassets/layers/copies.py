@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from shlex import quote as quoted
 from typing import Any
 
 import polars as pl
@@ -87,4 +88,4 @@ def _conflict(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def anew(plate: str) -> str:
     """The remedy for a plate whose files are no longer those that were used."""
-    return f"phenoassets plate reimport {plate} takes it anew"
+    return f"phenoassets plate reimport {quoted(plate)} takes it anew"

@@ -7,6 +7,7 @@ tables of the screen that follow from them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from shlex import quote as quoted
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from phenoassets.drug_effects import compare_models, summarise_drugs
 from phenoassets.effects import find_clusters
 from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.layers.common import Written, nothing_usable, version_of, waits_for_treatment
-from phenoassets.layers.vectors import current_recipe
+from phenoassets.layers.vectors import distances_recipe
 from phenoassets.preparation import Preparation, named_recipe
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
@@ -85,11 +86,11 @@ def read_courses(screen: Screen, store: TableStore, name: str) -> Courses:
 
 
 def _require_current(screen: Screen, store: TableStore, plate: str, name: str) -> None:
-    current = current_recipe(screen, store, plate, name)
+    current = distances_recipe(screen, store, plate, name)
     if store.recipes("temporal_distances", name, plate).get(plate) != {current}:
         raise ProfileError(
             f"plate {plate}: the distances by {name} are stale; materialize the plate anew: "
-            f"phenoassets run --plate {plate}"
+            f"phenoassets run --plate {quoted(plate)}"
         )
 
 
@@ -142,6 +143,16 @@ def cluster(screen: Screen, store: TableStore, name: str) -> Written:
         notes["effect is that of the cluster (%)"] = f"{100 * share:.0f}"
     counts = {str(effect): n for effect, n in frame["effect"].value_counts().sort("effect").iter_rows()}
     return Written("temporal_clusters", frame.height, frame.height, version_of(frame), {**counts, **notes})
+
+
+def unheeded_curation(screen: Screen, store: TableStore) -> str:
+    """What a curator's sheet says of conditions that the screen does not have, in one line; empty where nothing."""
+    if (sheet := screen.curated_file) is None:
+        return ""
+    frame = store.read("temporal_clusters", screen.settings.primary_model)
+    unknown = unknown_conditions(frame, read_curated(sheet)) if frame.height else []
+    some = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else "")
+    return f"{sheet.name}: the screen has no condition {some}; write it as the view effects does" if unknown else ""
 
 
 def _without_a_curve(

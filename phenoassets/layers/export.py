@@ -102,6 +102,15 @@ def register_plate(screen: Screen, store: TableStore, plate: str) -> Written:
     """
     list_plate(screen, plate)
     _require_one_spelling(store, plate)
+    frame = plate_row_now(screen, plate)
+    store.write("plates", frame, plate=plate)
+    unspecified = frame["cell_line"].item() == "unspecified"
+    notes = {"warning": "no cell line in plates.csv: 'unspecified'"} if unspecified else {}
+    return Written("plates", 1, 1, version_of(frame), notes)
+
+
+def plate_row_now(screen: Screen, plate: str) -> pl.DataFrame:
+    """Row of ``plates`` that ``plates.csv`` now gives."""
     row = screen.plate_row(plate)
     row.pop("plate_map")
     row |= {
@@ -110,10 +119,7 @@ def register_plate(screen: Screen, store: TableStore, plate: str) -> Written:
         "status": "imaged",
     }
     schema = {c.name: c.dtype for c in TABLES["plates"].columns}
-    frame = pl.DataFrame([row], schema=schema)  # type: ignore[arg-type]
-    store.write("plates", frame, plate=plate)
-    notes = {} if row["cell_line"] != "unspecified" else {"warning": "no cell line in plates.csv: 'unspecified'"}
-    return Written("plates", 1, 1, version_of(frame), notes)
+    return pl.DataFrame([row], schema=schema)  # type: ignore[arg-type]
 
 
 def _require_one_spelling(store: TableStore, plate: str) -> None:
@@ -127,6 +133,21 @@ def _require_one_spelling(store: TableStore, plate: str) -> None:
 
 def read_plate_maps(screen: Screen, store: TableStore, plate: str) -> Written:
     """Read the plate map, correct it by the dilution and write ``plate_maps``."""
+    path, frame = plate_map_now(screen, plate)
+    store.write("plate_maps", frame, plate=plate)
+    roles = dict(frame["role"].value_counts().iter_rows())
+    notes = {"plate map": path.name, "conditions": frame["condition_id"].n_unique(), **roles}
+    return Written("plate_maps", frame.height, frame.height, version_of(frame), notes)
+
+
+def plate_map_now(screen: Screen, plate: str) -> tuple[Path, pl.DataFrame]:
+    """The file of a plate's map, and its rows of ``plate_maps`` as the sheets now give them.
+
+    Raises
+    ------
+    PlateMapError
+        If it cannot be read.
+    """
     row = screen.plate_row(plate)
     rules = ControlRules(negative=screen.settings.controls.negative, positive=screen.settings.controls.positive)
     path = find_plate_map(screen, plate)
@@ -138,10 +159,7 @@ def read_plate_maps(screen: Screen, store: TableStore, plate: str) -> Written:
         compounds=screen.compounds if screen.compounds.height else None,
         controls=rules,
     )
-    store.write("plate_maps", frame, plate=plate)
-    roles = dict(frame["role"].value_counts().iter_rows())
-    notes = {"plate map": path.name, "conditions": frame["condition_id"].n_unique(), **roles}
-    return Written("plate_maps", frame.height, frame.height, version_of(frame), notes)
+    return path, frame
 
 
 def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from shlex import quote as quoted
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ def _require_readable(plate: str, rejected: list[dict[str, Any]], table: Growing
     if table.stale:
         text += (
             f"{table.table} stays as made before; put them back and run again, undo the change of settings, or let "
-            f"phenoassets plate reimport {plate} make the plate of what is left"
+            f"phenoassets plate reimport {quoted(plate)} make the plate of what is left"
         )
     else:
         text += "the others are done; run again when they can be read"

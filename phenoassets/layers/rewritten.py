@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote as quoted
 from typing import Any
 
 import polars as pl
@@ -90,7 +91,7 @@ def _changed(screen: Screen, store: TableStore, plate: str, suspects: set[str]) 
         except OSError:
             continue  # gone or unreadable now: what was imported is not contradicted
         if not same:
-            text = f"was rewritten after its import; phenoassets plate reimport {plate} takes it anew"
+            text = f"was rewritten after its import; phenoassets plate reimport {quoted(plate)} takes it anew"
             rejected = reject(row | {"plate": plate}, "changed_since_import", text)
             rows.append(rejected | {"same_size": same_size})
     return rows

@@ -10,15 +10,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from phenoassets.errors import PhenoassetsError
 from phenoassets.layers.export import find_plate_map
 from phenoassets.layers.growth import confluence_table
+from phenoassets.layers.vectors import DISTANCE_SETTINGS
 from phenoassets.screen import Screen
 from phenoassets.tables import TableStore, digest_of
-
-_DISTANCES: Final = {"metrics", "stored_features", "tolerance_hours", "n_bootstrap", "seed"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, 
     shared = digest_of(
         screen.compounds.rows(),
         settings.controls.model_dump(),
-        settings.trajectories.model_dump(include=_DISTANCES),
+        settings.trajectories.model_dump(include=DISTANCE_SETTINGS),
         settings.sphering.regularization,
     )
     profiles = digest_of(settings.profiles.model_dump(), settings.quality.model_dump(), settings.channels)

@@ -17,7 +17,7 @@ from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.home import Home, check_plate_name
 from phenoassets.incucyte.landing import Landing
 from phenoassets.layers.common import calibration_of, correction_recipe, embedding_recipe
-from phenoassets.layers.export import list_plate
+from phenoassets.layers.export import list_plate, plate_map_now, plate_row_now
 from phenoassets.layers.vectors import model_digest
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
@@ -81,12 +81,35 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
     except PhenoassetsError as error:
         state.problem = str(error)
     state.problem = state.problem or why_no_answers(store, plate)
+    state.stale = _read_otherwise(screen, store, state)
     state.missing = [layer for layer, parts in _layers(screen, store, plate) if not parts]
     try:
-        state.stale = list(stale_layers(screen, store, plate))
+        state.stale += stale_layers(screen, store, plate)
     except StoreError as error:
         state.problem = state.problem or str(error)
     return state
+
+
+def _read_otherwise(screen: Screen, store: TableStore, state: PlateState) -> list[str]:
+    """Tables of a plate that its sheets now give otherwise; what is wrong with the sheets goes into its problem."""
+    plate = state.plate
+    try:
+        now = {"plates": plate_row_now(screen, plate), "plate_maps": plate_map_now(screen, plate)[1]}
+        changed = [
+            table
+            for table, frame in now.items()
+            if store.parts(table, plate=plate)
+            and not store.read(table, plate=plate).equals(frame.sort(TABLES[table].key))
+        ]
+    except PhenoassetsError as error:
+        state.problem = state.problem or str(error)
+        return []
+    lines = now["plate_maps"].filter(pl.col("role").is_in(["treatment", "positive_control"]))["cell_line"].unique()
+    controlled = now["plate_maps"].filter(role="negative_control")["cell_line"].unique()
+    if bare := sorted(set(lines) - set(controlled)):
+        text = f"plate {plate} has no negative control well of {', '.join(bare)}, whose conditions get no answers"
+        state.problem = state.problem or text
+    return changed
 
 
 def why_no_answers(store: TableStore, plate: str) -> str:

@@ -7,6 +7,7 @@ that follow are made anew from all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from shlex import quote as quoted
 from typing import Any, Literal
 
 import polars as pl
@@ -32,12 +33,14 @@ from phenoassets.models.base import Model
 from phenoassets.profiles import answer_channel, combine_channels, well_profiles
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
-from phenoassets.tables import SINGLE, TableStore, recipe_of
+from phenoassets.tables import SINGLE, TableStore, digest_of, recipe_of
 from phenoassets.timing import treatment_hours
 from phenoassets.trajectories import distance_to_control
 
 _PART = 4096
 _SCANS_AT_ONCE = 8
+# Settings under [trajectories] that distances are made by; the others only concern the answers.
+DISTANCE_SETTINGS = {"metrics", "stored_features", "tolerance_hours", "n_bootstrap", "seed"}
 _JOINED = "combined.parquet"
 
 
@@ -73,7 +76,7 @@ def embed(
         kept = "the earlier vectors stay" if table.stale else "the others are"
         raise ModelError(
             f"plate {plate}: {len(failed)} corrected images cannot be embedded, {failed[0]}; "
-            f"{kept}; phenoassets plate reimport {plate} makes them anew"
+            f"{kept}; phenoassets plate reimport {quoted(plate)} makes them anew"
         )
     exchanged = table.finish()
     ids = store.read("embeddings", name, plate, ["image_id"])
@@ -134,7 +137,8 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
         regularization=screen.settings.sphering.regularization,
         seed=settings.seed,
     )
-    store.write("temporal_distances", frame, model=name, plate=plate, recipe=current_recipe(screen, store, plate, name))
+    recipe = distances_recipe(screen, store, plate, name)
+    store.write("temporal_distances", frame, model=name, plate=plate, recipe=recipe)
     notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": "?" if treated is None else treated}
     if lacking := sorted(set(settings.stored_features) - set(frame["features"])):
         notes["too few controls for"] = f"{', '.join(lacking)} distances: at least two control wells are needed"
@@ -145,6 +149,14 @@ def current_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> 
     """Digest of the recipe that a profile of this plate and model now comes from."""
     digest = model_digest(screen, name)
     return profile_recipe(screen, embedding_recipe(screen, digest, calibration_of(store, plate)))
+
+
+def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of what distances of this plate and model are made by: profiles, plate map and settings."""
+    wells = store.read("plate_maps", plate=plate, columns=["well", "role", "condition_id", "cell_line"]).sort("well")
+    settings = screen.settings.trajectories.model_dump(include=DISTANCE_SETTINGS)
+    regularization = screen.settings.sphering.regularization
+    return digest_of("distances", current_recipe(screen, store, plate, name), wells.rows(), settings, regularization)
 
 
 def model_digest(screen: Screen, name: str) -> str:
@@ -162,7 +174,7 @@ def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -
     if found != current:
         raise ProfileError(
             f"plate {plate}: the profiles by {name} are stale (recipe {found[:12]}, now {current[:12]}); "
-            f"materialize the plate anew: phenoassets run --plate {plate}"
+            f"materialize the plate anew: phenoassets run --plate {quoted(plate)}"
         )
     if len(channels) > 1 and path.name == SINGLE:
         raise ProfileError(

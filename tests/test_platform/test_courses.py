@@ -20,7 +20,7 @@ TOXIC, IDLE = "A549|toxic@100 µM", "A549|idle@100 µM"
 @pytest.fixture(autouse=True)
 def any_recipe(monkeypatch):
     """Distances written here bear no recipe; what makes one is tested where plates are run."""
-    monkeypatch.setattr(courses, "current_recipe", lambda *_: "")
+    monkeypatch.setattr(courses, "distances_recipe", lambda *_: "")
 
 
 def filled(home, model=MODEL, reach=8.0):
@@ -87,6 +87,8 @@ def test_the_curators_sheet_of_the_home_stands_and_what_the_rules_said_is_kept(h
     assert effects[TOXIC] == "mixed"
     assert written.version != version
     assert written.notes["curated, but not in the screen"] == "A549|gone@1 µM"
+    told = courses.unheeded_curation(load_screen(home), TableStore(home))
+    assert told == "curated_effects.csv: the screen has no condition A549|gone@1 µM; write it as the view effects does"
     record = TableStore(home).read("curated_effects", MODEL)
     assert record.select("condition_id", "effect", "computed_effect", "curator").rows() == [
         (TOXIC, "mixed", "cytotoxic", "ann")
@@ -189,13 +191,13 @@ def second_plate(home, **about):
 def test_a_plate_whose_distances_are_stale_is_left_out_and_named(home, monkeypatch):
     second_plate(home)
     assert len(clustered(home)[1]) == 16
-    monkeypatch.setattr(courses, "current_recipe", lambda _, __, plate, ___: "" if plate == "P1" else "new")
+    monkeypatch.setattr(courses, "distances_recipe", lambda _, __, plate, ___: "" if plate == "P1" else "new")
     written, effects, _ = clustered(home)
     assert len(effects) == 8
     assert written.notes["left out: P2"] == (
         "plate P2: the distances by pixel_pca are stale; materialize the plate anew: phenoassets run --plate P2"
     )
-    monkeypatch.setattr(courses, "current_recipe", lambda *_: "new")
+    monkeypatch.setattr(courses, "distances_recipe", lambda *_: "new")
     with pytest.raises(ProfileError, match=r"no plate can be used .*plate P1.*plate P2"):
         clustered(home)
 

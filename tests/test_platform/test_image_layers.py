@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from builders import embeddings_frame, image_rows
 from ome_zarr_models.v05.hcs import HCS
 
 from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
 from phenoassets.home import Home
-from phenoassets.layers import answers, calibration, catalogue, courses, export, images, pictures, state, vectors
+from phenoassets.layers import (
+    answers,
+    calibration,
+    catalogue,
+    common,
+    courses,
+    export,
+    images,
+    pictures,
+    state,
+    vectors,
+)
 from phenoassets.screen import load_screen
 from phenoassets.tables import TableStore
 
@@ -411,3 +423,40 @@ def test_pictures_of_joined_channels_are_drawn(plate, caplog):
     assert pictures.profile_heatmap(plate.screen, plate.store, MODEL, "P1")
     assert pictures.embedding_map(plate.screen, plate.store, MODEL, "P1")
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_changed_sheet_is_stale_in_status_and_old_distances_are_not_mixed_with_it(plate):
+    plate.run()
+    courses.cluster(plate.screen, plate.store, MODEL)
+    assert not state.plate_state(plate.screen, plate.store, "P1").stale
+    sheet = plate.folder / "map.csv"
+    sheet.write_text(sheet.read_text().replace("DMSO", "Ethanol"))
+    found = state.plate_state(plate.screen, plate.store, "P1")
+    assert found.stale == ["plate_maps"]
+    assert "plate P1 has no negative control well of unspecified" in found.problem
+    plate.catalogue()  # the map is read anew, and distances cannot be: there is no control
+    with pytest.raises(ProfileError, match="no negative control well"):
+        vectors.measure_distances(plate.screen, plate.store, "P1", MODEL)
+    with pytest.raises(ProfileError, match=r"the distances by .* are stale"):
+        courses.read_courses(plate.screen, plate.store, MODEL)
+    plate.home.plates_file.write_text("plate,treated_after_hours\nP1,2\n")
+    plate.settings()
+    assert "plates" in state.plate_state(plate.screen, plate.store, "P1").stale
+
+
+def test_a_sheet_that_cannot_be_read_is_the_problem_that_status_tells(plate):
+    plate.run()
+    (plate.folder / "map.csv").write_text("well,compound,concentration,unit\nA1,DMSO,much,uM\n")
+    assert "much" in state.plate_state(plate.screen, plate.store, "P1").problem
+
+
+def test_remedies_can_be_copied_whatever_the_plate_is_called(plate):
+    with pytest.raises(StalenessError, match=r"phenoassets run --plate 'MIX Z.rich 1'$"):
+        plate.store.write(
+            "embeddings",
+            embeddings_frame("m", rows=image_rows("MIX Z\u00fcrich 1")),
+            model="m",
+            plate="MIX Z\u00fcrich 1",
+            recipe="old",
+        )
+        common.require_recipe(plate.store, "embeddings", "MIX Z\u00fcrich 1", "new", "m")

@@ -214,7 +214,7 @@ def write_answers(store, rng):
 def any_recipe():
     """Distances written here bear no recipe."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(courses, "current_recipe", lambda *_: "")
+        patch.setattr(courses, "distances_recipe", lambda *_: "")
         yield
 
 

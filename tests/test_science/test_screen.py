@@ -30,6 +30,7 @@ def written(root, name, text):
         ("[phenotypes]\nseed = -1\n", "phenotypes.seed: "),
         ("[phenotypes]\nseed = 4294967296\n", "phenotypes.seed: "),
         ("channels = []\n", "channels is empty; name at least one"),
+        ('[controls]\nnegative = "(DMSO"\n', "'(DMSO' is no regular expression: "),
     ],
 )
 def test_settings_that_no_run_could_use_are_refused_at_once(root, text, words):
