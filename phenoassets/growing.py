@@ -78,13 +78,6 @@ class GrowingTable:
         target = self.folder / part_name(self.recipe, frame["image_id"])
         self._store.write_file(self.table, frame, target, recipe=self.recipe)
 
-    def replace(self, frame: pl.DataFrame) -> None:
-        """Make `frame` all there is. Killed half-way, rows are missing, and so made again, but never there twice."""
-        for part in self.folder.glob("*.parquet"):
-            part.unlink()
-        if frame.height:
-            self.append(frame)
-
     def finish(self) -> bool:
         """Exchange old and new once the new are complete; return whether anything was exchanged.
 

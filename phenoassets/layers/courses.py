@@ -123,9 +123,7 @@ def cluster(screen: Screen, store: TableStore, name: str) -> Written:
     frame = pl.concat([found.table, _without_a_curve(screen, store, courses, found.table, name)]).sort("condition_id")
     notes = {f"left out: {plate}": why for plate, why in courses.left_out.items()}
     if reasons := [f"{condition}: {why}" for condition, why in found.trajectories.left_out.items()]:
-        notes["not clustered"] = "; ".join(reasons[:NAMED]) + (
-            f" and {more} more" if (more := len(reasons) - NAMED) > 0 else ""
-        )
+        notes["not clustered"] = _first(reasons, "; ")
     record = TABLES["curated_effects"].empty()
     if (sheet := screen.curated_file) is not None:
         curated = read_curated(sheet)
@@ -151,8 +149,15 @@ def unheeded_curation(screen: Screen, store: TableStore) -> str:
         return ""
     frame = store.read("temporal_clusters", screen.settings.primary_model)
     unknown = unknown_conditions(frame, read_curated(sheet)) if frame.height else []
-    some = ", ".join(unknown[:NAMED]) + (f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else "")
-    return f"{sheet.name}: the screen has no condition {some}; write it as the view effects does" if unknown else ""
+    if not unknown:
+        return ""
+    return f"{sheet.name}: the screen has no condition {_first(unknown, ', ')}; write it as the view effects does"
+
+
+def _first(texts: list[str], separator: str) -> str:
+    """The first few of `texts`, and how many more there are."""
+    more = len(texts) - NAMED
+    return separator.join(texts[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _without_a_curve(

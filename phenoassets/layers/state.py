@@ -18,6 +18,7 @@ from phenoassets.home import Home, check_plate_name
 from phenoassets.incucyte.landing import Landing
 from phenoassets.layers.common import calibration_of, correction_recipe, embedding_recipe
 from phenoassets.layers.export import list_plate, plate_map_now, plate_row_now
+from phenoassets.layers.rejected import DUPLICATE
 from phenoassets.layers.vectors import model_digest
 from phenoassets.schemas import TABLES
 from phenoassets.screen import Screen
@@ -73,7 +74,7 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
     try:
         known = store.read("raw_images", plate=plate, columns=["path", "bytes"])
         rejected = store.read("rejected_files", plate=plate, columns=["path", "reason"])
-        state.images, state.rejected = known.height, rejected.filter(pl.col("reason") != "duplicate").height
+        state.images, state.rejected = known.height, rejected.filter(pl.col("reason") != DUPLICATE).height
         listed = list_plate(screen, plate).images
         root = screen.exports
         paths = {Path(path).relative_to(root).as_posix() for path in listed["path"]}
