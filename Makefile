@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 HOME_DIR ?= data
 # Builds and binds all definitions, as the server does, with the settings of a home that is not there.
-LOAD := import dagster as dg; from phenoassets.definitions import build_definitions; from phenoassets.home import Home; \
+LOAD := import dagster as dg; from phenoassets.definitions import build_definitions; from phenoassets.store.home import Home; \
 	dg.Definitions.validate_loadable(build_definitions(home=Home("no-such-home")))
 .DEFAULT_GOAL := help
 

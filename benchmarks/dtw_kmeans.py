@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
-from phenoassets.dtw import dtw_kmeans, dtw_matrix
+from phenoassets.trajectories.dtw import dtw_kmeans, dtw_matrix
 
 
 def drawn_curves(n: int, t: int, seed: int = 0) -> npt.NDArray[np.float64]:

@@ -16,20 +16,21 @@ import numpy as np
 import polars as pl
 from sklearn.cluster import KMeans
 
-from phenoassets.agreement import agreement
-from phenoassets.answering import ask
+from phenoassets.admin.homes import prepare_home
+from phenoassets.cli.run import run_screen
 from phenoassets.definitions import build_definitions
-from phenoassets.effect_rules import EffectRules
-from phenoassets.effects import GrowthCourses, center_effect, find_clusters
-from phenoassets.home import Home
-from phenoassets.layers.courses import preparation_of, read_courses
-from phenoassets.layers.setting_up import prepare_home
-from phenoassets.screen import Trajectories
-from phenoassets.tables import TableStore
-from phenoassets.timing import elapsed_hours
-from phenoassets.trajectories import distance_to_control, growth_curves
+from phenoassets.effects.clusters import GrowthCourses, center_effect, find_clusters
+from phenoassets.effects.rules import EffectRules
+from phenoassets.effects.truth import agreement
+from phenoassets.screen.settings import Trajectories
+from phenoassets.sql.query import run_query
+from phenoassets.steps.effects import preparation_of, read_trajectory_inputs
+from phenoassets.store.home import Home
+from phenoassets.store.tables import TableStore
+from phenoassets.trajectories.distances import distance_to_control
+from phenoassets.trajectories.growth import growth_curves
+from phenoassets.trajectories.treatment_time import elapsed_hours
 from phenoassets.virtual_screen import SIM_VERSION, simulate
-from sensors.headless import run_screen
 
 MODELS = ("convae_pooled", "convae", "pixel_pca")
 HOURS = np.arange(0, 67, 6.0)  # grid of the baselines' curves
@@ -60,7 +61,7 @@ def materialize(seed: int, keep: Path, models: tuple[str, ...]) -> Home:
 def curves(home: Home, kind: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Features (n, d), effects (n,) and condition ids of the baselines ``growth`` and ``intensity``."""
     measures = {"growth": ["confluence"], "intensity": ["mean", "std"]}[kind]
-    quality = ask(
+    quality = run_query(
         [home],
         "SELECT plate, condition_id, role, elapsed_hours, confluence, total / (r.width * r.height) AS mean, std "
         "FROM image_quality q JOIN (SELECT image_id, width, height FROM raw_images) r USING (image_id)",
@@ -135,7 +136,7 @@ def relabelled(home: Home, model: str, *, growth: bool = True, shuffle: int | No
 def by_cluster(home: Home, model: str, *, dtw: bool) -> pl.DataFrame:
     """Each condition with the effect of its cluster's centre, by DTW k-means or by plain k-means of the same curves."""
     screen, store = prepare_home(home, None), TableStore(home)
-    courses = read_courses(screen, store, model)
+    courses = read_trajectory_inputs(screen, store, model)
     settings = screen.settings.trajectories
     found = find_clusters(
         courses.distances,

@@ -14,15 +14,15 @@ from unittest import mock
 
 import polars as pl
 
-from phenoassets import trajectories
+from phenoassets.admin.homes import prepare_home
+from phenoassets.cli.run import run_screen
 from phenoassets.definitions import build_definitions
-from phenoassets.effects import find_clusters
-from phenoassets.home import Home
-from phenoassets.layers.setting_up import prepare_home
-from phenoassets.tables import TableStore
-from phenoassets.timing import elapsed_hours
+from phenoassets.effects.clusters import find_clusters
+from phenoassets.store.home import Home
+from phenoassets.store.tables import TableStore
+from phenoassets.trajectories import distances as trajectories
+from phenoassets.trajectories.treatment_time import elapsed_hours
 from phenoassets.virtual_screen import simulate
-from sensors.headless import run_screen
 
 MODEL = "convae_pooled"
 

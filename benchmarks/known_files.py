@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from phenoassets.incucyte.observing import Ledger, look
-from phenoassets.incucyte.settled import WatchSettings, WatchState
+from phenoassets.planning.exports import WatchSettings, WatchState
+from phenoassets.planning.landing_watch import FileLedger, look
 
 WELLS = [f"{row}{column}" for row in "ABCDEFGHIJKLMNOP" for column in range(1, 25)]
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--looks", type=int, default=3)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
-        exports, ledger = Path(scratch) / "exports", Ledger(Path(scratch) / "watch")
+        exports, ledger = Path(scratch) / "exports", FileLedger(Path(scratch) / "watch")
         start = time.perf_counter()
         make_files(exports, arguments.files, arguments.plates)
         print(f"made {arguments.files:,} files on {arguments.plates} plates in {time.perf_counter() - start:.1f} s")

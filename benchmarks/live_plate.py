@@ -22,11 +22,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from phenoassets.answering import ask
-from phenoassets.home import Home
+from phenoassets.cli.run import instance_of
 from phenoassets.incucyte import find_images
+from phenoassets.sql.query import run_query
+from phenoassets.store.home import Home
 from phenoassets.virtual_screen import simulate
-from sensors.headless import instance_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SETTLE_MINUTES = 0.75
@@ -51,7 +51,7 @@ def serving(home: Home) -> Iterator[None]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "phenoassets.cli", "ui", "--home", str(home.root), "--port", str(port)]
+    command = [sys.executable, "-m", "phenoassets.cli.main", "ui", "--home", str(home.root), "--port", str(port)]
     with (home.root / "server.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -100,7 +100,7 @@ def embedded(home: Home, plate: str) -> list[int]:
 def kept(home: Home, source: Path, *parts: list[Path]) -> list[int]:
     """Images of each of `parts` that were not flagged; flagged ones have no vector."""
     query = "SELECT path FROM raw_images JOIN image_quality USING (image_id) WHERE keep"
-    good = set(ask([home], query)["path"])
+    good = set(run_query([home], query)["path"])
     return [sum(str(path.relative_to(source)) in good for path in part) for part in parts]
 
 
@@ -164,8 +164,8 @@ def landing(folder: Path) -> None:
         expect("a plate copied file by file gives one run", [True], [r.is_success for r in runs(home, one.name)])
         expect("its images are embedded", kept(home, source, first), embedded(home, one.name))
         wells = "SELECT count(DISTINCT well) AS n FROM well_profiles"
-        until(lambda: bool(ask([home], "SELECT 1 FROM effects").height), "effects in SQL")
-        expect("its wells appear in SQL", 24, ask([home], wells)["n"][0])
+        until(lambda: bool(run_query([home], "SELECT 1 FROM effects").height), "effects in SQL")
+        expect("its wells appear in SQL", 24, run_query([home], wells)["n"][0])
         copy(rest, source, target)
         wait_quietly(home, one.name, 2)
         expect("ten more scans give one more run", [True] * 2, [r.is_success for r in runs(home, one.name)])
@@ -195,11 +195,11 @@ def landing(folder: Path) -> None:
             [sum(embedded(home, three.name))],
         )
     copy(rest, source, target)
-    command = [sys.executable, "-m", "phenoassets.cli", "run", "--home", str(home.root), "--plate", three.name]
+    command = [sys.executable, "-m", "phenoassets.cli.main", "run", "--home", str(home.root), "--plate", three.name]
     both = [subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL) for _ in range(2)]
     for process in both:
         process.wait(LIMIT_SECONDS)
-    images = ask(
+    images = run_query(
         [home], f"SELECT count(*) AS n, count(DISTINCT image_id) AS k FROM embeddings WHERE plate = '{three.name}'"
     )
     expect(

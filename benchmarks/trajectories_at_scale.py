@@ -14,9 +14,9 @@ import time
 import numpy as np
 import polars as pl
 
-from phenoassets.effects import find_clusters
+from phenoassets.effects.clusters import find_clusters
 from phenoassets.profiles import well_profiles
-from phenoassets.trajectories import distance_to_control
+from phenoassets.trajectories.distances import distance_to_control
 
 WELLS, SCANS, INTERVAL, BEFORE = 384, 62, 2.0, 24.0
 DRUGS_A_LINE, DOSES, REPLICATES = 31, 5, 4

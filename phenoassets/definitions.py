@@ -7,13 +7,16 @@ module does no work; ``defs`` is called by Dagster.
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import dagster as dg
 
-from assets import answers, export, images, vectors
-from phenoassets.home import Home
-from phenoassets.screen import ScreenSettings, load_screen
+from assets import catalogue, effects, embeddings, images, plates, profiles, trajectories
+from assets.factory import table_assets
+from assets.warehouse import WAREHOUSE, refresh_condition, warehouse_asset
+from phenoassets.screen.settings import ScreenSettings, load_screen
+from phenoassets.store.home import Home
 from resources.compute_device import ComputeDevice
 from resources.reporter import Reporter
 from resources.screen import ScreenResource
@@ -64,7 +67,7 @@ def build_definitions(
         sensors=[
             export_sensor(plate_keys),
             sheet_sensor(plate_keys, answer_keys),
-            refresh_sensor(settings.refresh.refresh_minutes),
+            refresh_sensor(answer_keys, settings.refresh.refresh_minutes),
         ],
         jobs=[rescan],
         schedules=[rescan_schedule(rescan)],
@@ -74,24 +77,24 @@ def build_definitions(
 
 
 def plate_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
-    """Assets of a plate."""
-    fixed = [
-        export.plates,
-        export.plate_maps,
-        export.raw_images,
-        export.scans,
-        images.illumination,
-        images.image_quality,
-        images.corrected_images,
-        vectors.growth_curves,
-    ]
-    return [*fixed, *(asset for model in settings.models for asset in vectors.model_assets(model))]
+    """Assets of a plate, in the order of the pipeline."""
+    groups = (plates, catalogue, images, embeddings, profiles, trajectories)
+    return [asset for group in groups for asset in table_assets(group.PLATE_TABLES, settings.models, _name(group))]
 
 
 def screen_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
     """Assets of the screen."""
-    per_model = [asset for model in settings.models for asset in answers.screen_assets(model)]
-    return [*per_model, answers.agreement_asset(settings.models), answers.warehouse_asset(settings.models)]
+    when = refresh_condition(WAREHOUSE)
+    made = [
+        asset
+        for group in (profiles, effects)
+        for asset in table_assets(group.SCREEN_TABLES, settings.models, _name(group), when)
+    ]
+    return [*made, warehouse_asset(settings.models)]
+
+
+def _name(group: ModuleType) -> str:
+    return group.__name__.rsplit(".", 1)[-1]
 
 
 @dg.definitions

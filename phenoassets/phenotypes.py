@@ -1,7 +1,7 @@
 """A map of phenotypes: sphered profiles laid out in two dimensions, and the dense groups among them.
 
 In go profiles, one row a well; out come UMAP coordinates and HDBSCAN clusters. Profiles are sphered beforehand
-(``sphering``); pictures are ``plots``'. umap and hdbscan are imported where they are used: they take seconds.
+(``sphering``); pictures are ``figures``'. umap and hdbscan are imported where they are used: they take seconds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import polars as pl
 
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import vectors
-from phenoassets.schemas import TABLES
+from phenoassets.store.schemas import TABLES
 
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]

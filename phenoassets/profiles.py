@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from phenoassets.errors import NotTreatedYetError, ProfileError
-from phenoassets.schemas import TABLES
+from phenoassets.store.schemas import TABLES
 
 Method = Literal["mean", "median"]
 Window = Literal["endpoint", "each_scan"]

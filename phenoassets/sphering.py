@@ -19,7 +19,7 @@ import polars as pl
 
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import vectors
-from phenoassets.schemas import TABLES
+from phenoassets.store.schemas import TABLES
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]

@@ -19,8 +19,8 @@ import polars as pl
 
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import vectors
-from phenoassets.schemas import TABLES
 from phenoassets.sphering import NEGATIVE_CONTROL, Spherizer
+from phenoassets.store.schemas import TABLES
 
 Doubles = npt.NDArray[np.float64]
 

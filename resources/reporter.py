@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from phenoassets.layers import Progress
+from phenoassets.steps import Progress
 
 
 class Reporter(dg.ConfigurableResource):  # type: ignore[type-arg]

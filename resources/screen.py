@@ -4,8 +4,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from phenoassets.home import Home
-from phenoassets.screen import Screen, load_screen
+from phenoassets.screen.settings import Screen, load_screen
+from phenoassets.store.home import Home
 
 
 class ScreenResource(dg.ConfigurableResource):  # type: ignore[type-arg]

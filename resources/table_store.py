@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 
 from phenoassets import __version__
-from phenoassets.home import Home
-from phenoassets.locks import plate_lock
-from phenoassets.tables import TableStore
+from phenoassets.store.home import Home
+from phenoassets.store.locks import plate_lock
+from phenoassets.store.tables import TableStore
 
 
 class TableStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -24,7 +24,10 @@ class TableStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @contextlib.contextmanager
     def writing(self, plate: str, tell: Callable[[str], None]) -> Iterator[TableStore]:
-        """Store for writing the tables of `plate`, whose lock is held meanwhile."""
+        """Store for writing the tables of `plate`, whose lock is held meanwhile; the screen's tables need none."""
         store = self.open()
+        if not plate:
+            yield store
+            return
         with plate_lock(store.home.locks, plate, wait_seconds=self.lock_wait_seconds, tell=tell):
             yield store

@@ -1,6 +1,6 @@
 """What starts the runs of plates: the sensor of the landing folder, and the daily look at every file.
 
-A sensor reads, asks the pure planner of ``phenoassets.incucyte.settled``, and answers. What could not be read is said
+A sensor reads, asks the pure planner of ``phenoassets.planning.exports``, and answers. What could not be read is said
 and never taken for empty. Which files are known lies in the home's watch folder, the rest in the cursor.
 """
 
@@ -11,20 +11,20 @@ from dataclasses import replace
 
 import dagster as dg
 
-from assets.common import PLATES, SETTLED_TAG
+from assets.factory import PLATE_PARTITION, PLATES, SETTLED_TAG
+from phenoassets.admin.homes import bytes_to_come, require_space
+from phenoassets.admin.rescan import find_rewritten
 from phenoassets.errors import PhenoassetsError, StoreError
-from phenoassets.incucyte import settled
-from phenoassets.incucyte.observing import Ledger, Look, look
-from phenoassets.incucyte.settled import Request, WatchSettings, WatchState
-from phenoassets.layers.export import vessels_of
-from phenoassets.layers.rewritten import find_rewritten
-from phenoassets.layers.setting_up import bytes_to_come, require_space
-from phenoassets.layers.wishes import drop_wish, read_wishes
-from phenoassets.screen import Screen
-from phenoassets.tables import TableStore
+from phenoassets.planning import exports as planning
+from phenoassets.planning.exports import Request, WatchSettings, WatchState
+from phenoassets.planning.landing_watch import FileLedger, Poll, poll
+from phenoassets.planning.plate_requests import drop_plate_request, read_plate_requests
+from phenoassets.screen.plate_files import vessels_of
+from phenoassets.screen.settings import Screen
+from phenoassets.store.tables import TableStore
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
-from sensors.runs import bury_dead_runs, outcomes_of
+from sensors.runs import fail_orphaned_runs, outcomes_of
 
 SENSOR = "new_exports"
 _GRANTED = "granted"
@@ -66,20 +66,20 @@ def watch(
         If the landing folder or the cursor cannot be read.
     """
     instance = context.instance
-    for run_id in bury_dead_runs(instance):
+    for run_id in fail_orphaned_runs(instance):
         context.log.warning("run %s is marked as failed: its process is gone", run_id)
-    before, granted = _heed(screen, WatchState.from_json(context.cursor), _granted(context.cursor))
-    seen = look(
+    before, granted = _apply_plate_requests(screen, WatchState.from_json(context.cursor), _granted(context.cursor))
+    seen = poll(
         screen.exports,
-        Ledger(screen.home.watch),
+        FileLedger(screen.home.watch),
         before,
         rules_of(screen),
         now,
         budget_seconds=screen.settings.exports.tick_seconds,
-        outcomes=outcomes_of(instance, settled.open_run_keys(before).values()),
+        outcomes=outcomes_of(instance, planning.open_run_keys(before).values()),
         vessels=vessels_of(screen),
     )
-    for line in _troubles(seen):
+    for line in _warnings(seen):
         context.log.warning(line)
     state, requests = seen.plan.state, []
     totals = {one.plate: one.bytes for one in seen.sweep.observations}
@@ -88,10 +88,10 @@ def watch(
             require_space(screen, request.plate, bytes_to_come(store, request.plate, totals[request.plate]))
         except StoreError as error:
             context.log.error("%s", error)
-            state = _held(state, before, request.plate)
+            state = _defer_request(state, before, request.plate)
         else:
             requests.append(request)
-    there = set(instance.get_dynamic_partitions(PLATES.name))
+    there = set(instance.get_dynamic_partitions(PLATE_PARTITION))
     new = [request.plate for request in requests if request.plate not in there]
     return dg.SensorResult(
         run_requests=[_run(request, keys) for request in requests],
@@ -148,24 +148,24 @@ def _run(request: Request, keys: Sequence[dg.AssetKey]) -> dg.RunRequest:
     )
 
 
-def _held(state: WatchState, before: WatchState, plate: str) -> WatchState:
+def _defer_request(state: WatchState, before: WatchState, plate: str) -> WatchState:
     """`state` in which the request for `plate` was never made: it is asked for at the next look."""
     known = before.plates.get(plate)
     plates = {name: one for name, one in state.plates.items() if name != plate}
     return replace(state, plates=plates if known is None else {**plates, plate: known})
 
 
-def _heed(screen: Screen, state: WatchState, granted: Sequence[str]) -> tuple[WatchState, list[str]]:
+def _apply_plate_requests(screen: Screen, state: WatchState, granted: Sequence[str]) -> tuple[WatchState, list[str]]:
     """`state` after the wishes, and the tokens of those that are granted once and whose files still stand."""
-    wishes = read_wishes(screen.home)
+    wishes = read_plate_requests(screen.home)
     standing = []
     for plate, wish in wishes.items():
         if wish.kind == "removed":
-            state = settled.remove(state, plate)
+            state = planning.exclude(state, plate)
         elif wish.token in granted:
-            drop_wish(screen.home, wish)
+            drop_plate_request(screen.home, wish)
         else:
-            state = settled.ask_again(state, plate)
+            state = planning.request_reimport(state, plate)
             standing.append(wish.token)
     return state, standing
 
@@ -179,7 +179,7 @@ def _cursor(state: WatchState, granted: Sequence[str]) -> str:
     return json.dumps({**content, _GRANTED: granted} if granted else content, separators=(",", ":"))
 
 
-def _troubles(seen: Look) -> list[str]:
+def _warnings(seen: Poll) -> list[str]:
     sweep = seen.sweep
     lines = [*sweep.unusable.values(), *sweep.unreadable.values()]
     lines += [

@@ -1,8 +1,10 @@
-"""What refreshes the screen's answers: the automation conditions of ``assets.answers``, looked at regularly.
+"""What refreshes the screen's answers: the automation condition of ``assets.warehouse``, looked at regularly.
 
 One look asks for at most one run, and there is at most one look in ``refresh_minutes``: what changed in between is
 bundled by the next.
 """
+
+from collections.abc import Sequence
 
 import dagster as dg
 
@@ -11,11 +13,11 @@ _CRASH_RETRIES = {"dagster/max_retries": "3"}
 _SHORTEST_SECONDS = 30
 
 
-def refresh_sensor(refresh_minutes: float) -> dg.AutomationConditionSensorDefinition:
-    """Sensor that draws the screen's answers anew, at most once in `refresh_minutes`."""
+def refresh_sensor(keys: Sequence[dg.AssetKey], refresh_minutes: float) -> dg.AutomationConditionSensorDefinition:
+    """Sensor that refreshes `keys`, the screen's answers, at most once in `refresh_minutes`."""
     return dg.AutomationConditionSensorDefinition(
         "screen_refresh",
-        target=dg.AssetSelection.groups("answers"),
+        target=dg.AssetSelection.assets(*keys),
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=max(_SHORTEST_SECONDS, round(refresh_minutes * 60)),
         run_tags={**_CRASH_RETRIES, "phenoassets/reason": "refresh"},

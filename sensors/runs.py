@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 import dagster as dg
 import psutil
 
-from phenoassets.incucyte.settled import Outcome
-from phenoassets.locks import is_process, process_identity
+from phenoassets.planning.exports import RunOutcome
+from phenoassets.store.locks import is_process, process_identity
 
 _RUN_KEY = "dagster/run_key"
 _PARTITION = "dagster/partition"
 _PROCESS = "phenoassets/process"
 _STEP_SECONDS = 86400.0  # clocks are seldom set further
-_OUTCOMES: Mapping[dg.DagsterRunStatus, Outcome] = {
+_OUTCOMES: Mapping[dg.DagsterRunStatus, RunOutcome] = {
     dg.DagsterRunStatus.SUCCESS: "succeeded",
     dg.DagsterRunStatus.FAILURE: "failed",
     dg.DagsterRunStatus.CANCELED: "canceled",
@@ -25,18 +25,18 @@ _OUTCOMES: Mapping[dg.DagsterRunStatus, Outcome] = {
 _UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _OUTCOMES]
 
 
-def outcomes_of(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> dict[str, Outcome]:
+def outcomes_of(instance: dg.DagsterInstance, run_keys: Iterable[str]) -> dict[str, RunOutcome]:
     """How the newest run of each run key stands; keys that no run has had are left out."""
     wanted = list(run_keys)
     if not wanted:
         return {}
-    found: dict[str, Outcome] = {}
+    found: dict[str, RunOutcome] = {}
     for run in instance.get_runs(filters=dg.RunsFilter(tags={_RUN_KEY: wanted})):  # newest first
         found.setdefault(run.tags[_RUN_KEY], _OUTCOMES.get(run.status, "running"))
     return found
 
 
-def last_outcome(instance: dg.DagsterInstance, plate: str) -> Outcome | None:
+def last_outcome(instance: dg.DagsterInstance, plate: str) -> RunOutcome | None:
     """How the newest run of a plate stands, None where there was none."""
     runs = instance.get_runs(filters=dg.RunsFilter(tags={_PARTITION: plate}), limit=1)
     return _OUTCOMES.get(runs[0].status, "running") if runs else None
@@ -48,7 +48,7 @@ def busy_plates(instance: dg.DagsterInstance) -> set[str]:
     return {run.tags[_PARTITION] for run in runs if _PARTITION in run.tags}
 
 
-def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+def fail_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
     """Mark runs as failed whose process is gone, and free the places in pools that ended runs still hold.
 
     Nothing waits for such runs afterwards.
@@ -60,14 +60,14 @@ def bury_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     buried = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        pid = _lost_process(instance, run)
+        pid = _orphaned_pid(instance, run)
         if pid is None:
             continue
         again = instance.get_run_by_id(run.run_id)  # it may have ended well since; a dead process writes no more
         if again is not None and again.status == dg.DagsterRunStatus.STARTED:
             instance.report_run_failed(again, f"its process {pid} is gone: killed, or the machine was restarted")
             buried.append(run.run_id)
-    _free_places(instance)
+    _release_pool_slots(instance)
     return buried
 
 
@@ -79,7 +79,7 @@ def process_tag(run_id: str, pid: int) -> dict[str, str]:
     return {_PROCESS: f"{run_id} {pid} {process_identity(pid) or 'gone'}"}
 
 
-def _free_places(instance: dg.DagsterInstance) -> None:
+def _release_pool_slots(instance: dg.DagsterInstance) -> None:
     """Free places in pools whose run has ended: one that was killed never gave its place back."""
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
@@ -94,7 +94,7 @@ def _free_places(instance: dg.DagsterInstance) -> None:
             storage.free_concurrency_slots_for_run(run_id)
 
 
-def _lost_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+def _orphaned_pid(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
     """Process that a run was last executed by, if it is known and gone; which one it is, is kept while it lives."""
     records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=False)
     for record in records.records:
@@ -107,14 +107,14 @@ def _lost_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | Non
         known_run, known_pid, identity = run.tags.get(_PROCESS, "- - -").split(maxsplit=2)
         if (known_run, known_pid) == (run.run_id, str(pid)):
             return None if is_process(pid, identity) else pid
-        if not _may_live(pid, record.timestamp):
+        if not _may_be_alive(pid, record.timestamp):
             return pid
         instance.add_run_tags(run.run_id, process_tag(run.run_id, pid))
         return None
     return None
 
 
-def _may_live(pid: int, seen_at: float) -> bool:
+def _may_be_alive(pid: int, seen_at: float) -> bool:
     """Whether process `pid` lives, and may by the clock be the one that lived at `seen_at`."""
     try:
         return is_process(pid, None) and psutil.Process(pid).create_time() <= seen_at + _STEP_SECONDS

@@ -1,6 +1,6 @@
 """What starts runs when a sheet was corrected: a plate map, a CSV of the screen (a curator's too), ``screen.toml``.
 
-A sensor reads, asks the pure planner of ``phenoassets.layers.corrections``, and answers. Only small tables and the
+A sensor reads, asks the pure planner of ``phenoassets.planning.sheets``, and answers. Only small tables and the
 screen's answers follow; images and embeddings never do.
 """
 
@@ -11,15 +11,15 @@ from shlex import quote as quoted
 
 import dagster as dg
 
-from assets.common import PLATES, asset_key
+from assets.factory import PLATE_PARTITION, asset_key
+from phenoassets.admin.status import stale_layers
 from phenoassets.errors import PhenoassetsError
-from phenoassets.layers.corrections import SheetPlan, SheetRequest, SheetState, open_run_keys, plan_sheets
-from phenoassets.layers.export import landing_of
-from phenoassets.layers.sheets import read_answer_settings, read_sheets, tables_of_sheets
-from phenoassets.layers.state import stale_layers
-from phenoassets.layers.wishes import removed_plates
-from phenoassets.screen import Screen
-from phenoassets.tables import TableStore
+from phenoassets.planning.plate_requests import removed_plates
+from phenoassets.planning.sheet_digests import read_answer_settings, read_sheets, tables_of_sheets
+from phenoassets.planning.sheets import SheetPlan, SheetRequest, SheetState, open_run_keys, plan_sheets
+from phenoassets.screen.plate_files import landing_of
+from phenoassets.screen.settings import Screen
+from phenoassets.store.tables import TableStore
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 from sensors.exports import rules_of
@@ -70,7 +70,7 @@ def compare(
     found, troubles = read_sheets(screen, {plate: root for plate, root in landed.items() if plate not in passed_over})
     for line in troubles.values():
         context.log.warning(line)
-    imported = set(context.instance.get_dynamic_partitions(PLATES.name))
+    imported = set(context.instance.get_dynamic_partitions(PLATE_PARTITION))
     state = SheetState.from_json(context.cursor)
     # One that is imported anew lacks tables for a while and comes back; the answers keep it meanwhile.
     made = {*store.plates("plates"), *(plate for plate in state.made if plate in landed and plate not in removed)}

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from phenoassets.schemas import TABLES
-from phenoassets.tables import digest_of
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import digest_of
 
 
 def scans_frame(plate="P1", hours=(0.0, 2.0, 4.0), n=1):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from phenoassets.home import Home
-from phenoassets.tables import TableStore
+from phenoassets.store.home import Home
+from phenoassets.store.tables import TableStore
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 

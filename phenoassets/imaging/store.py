@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
 from phenoassets.errors import ImageError, StalenessError, StoreError
-from phenoassets.imaging import hcs
+from phenoassets.imaging import ome_zarr as hcs
 
 SCANS_PER_SHARD: Final = 16
 _LAYOUT: Final = 1
@@ -509,7 +509,7 @@ class ShardReader:
         self._wanted: defaultdict[tuple[str, int, str, int], list[int]] = defaultdict(list)
         for row in rows:
             self._wanted[self._file(row)].append(row["index"])
-        self._held: dict[tuple[str, int, str, int], dict[int, NDArray[Any]]] = {}
+        self._defer_request: dict[tuple[str, int, str, int], dict[int, NDArray[Any]]] = {}
         self._locks: defaultdict[tuple[str, int, str, int], threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
@@ -525,14 +525,14 @@ class ShardReader:
         with self._lock:
             lock = self._locks[file]
         with lock:
-            if file not in self._held:
+            if file not in self._defer_request:
                 well, field, channel, _ = file
                 wanted = sorted(self._wanted[file])
                 found = self._store.read_many([(well, field, channel, index) for index in wanted], workers=1)
-                self._held[file] = dict(zip(wanted, found, strict=True))
-            picture = self._held[file].pop(row["index"])
-            if not self._held[file]:
-                del self._held[file]
+                self._defer_request[file] = dict(zip(wanted, found, strict=True))
+            picture = self._defer_request[file].pop(row["index"])
+            if not self._defer_request[file]:
+                del self._defer_request[file]
         return picture
 
     def _file(self, row: Mapping[str, Any]) -> tuple[str, int, str, int]:

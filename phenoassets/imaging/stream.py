@@ -16,11 +16,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from phenoassets.errors import ImageError, StoreError
+from phenoassets.imaging.consistency import PlateKind, require_uniform
 from phenoassets.imaging.correction import Recipe
-from phenoassets.imaging.kinds import PlateKind, agree
 from phenoassets.imaging.quality import QualityLimits, flag, measure
 from phenoassets.imaging.store import Contents, PlateStore
-from phenoassets.schemas import TABLES
+from phenoassets.store.schemas import TABLES
 
 Read = Callable[[str], NDArray[Any]]
 """Gives the picture of a row's ``path``; raises `ImageError` where it cannot."""
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ImageBatch:
     """What became of a part of a batch.
 
     Attributes
@@ -60,7 +60,7 @@ def measure_images(
     workers: int = WORKERS,
     chunk: int = CHUNK,
     progress: Progress | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[ImageBatch]:
     """Rows of ``image_quality``: measures, flags, and whether each picture is kept.
 
     Parameters
@@ -80,7 +80,7 @@ def measure_images(
 
     Yields
     ------
-    Outcome
+    ImageBatch
         For each `chunk` of `items` one, in their order.
     """
     table = TABLES["image_quality"]
@@ -106,7 +106,7 @@ def measure_images(
             if progress is not None:
                 progress(done, items.height)
         frame = flag(pl.DataFrame(rows, schema=schema, orient="row"), limits)
-        yield Outcome(frame.select(table.names), _frame("rejected_files", rejected))
+        yield ImageBatch(frame.select(table.names), _frame("rejected_files", rejected))
 
 
 def correct_images(
@@ -123,7 +123,7 @@ def correct_images(
     workers: int = WORKERS,
     chunk: int = CHUNK,
     progress: Progress | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[ImageBatch]:
     """Correct pictures of one plate, write them to its store, and give their rows of ``corrected_images``.
 
     Pictures that share a file of the store are read, corrected and written together. The rows count only once the
@@ -158,7 +158,7 @@ def correct_images(
 
     Yields
     ------
-    Outcome
+    ImageBatch
         Pixels of its rows are on disk.
 
     Raises
@@ -176,7 +176,7 @@ def correct_images(
         raise ValueError(f"pictures of {len(plates)} plates; correct one plate at a time")
     if recipe.uses_illumination and (missing := sorted(set(items["channel"].unique()) - set(illumination))):
         raise StoreError(f"{plates[0]}: no illumination function for {', '.join(missing)}; calibrate the plate")
-    kind, misfits = agree(items, store, recipe)
+    kind, misfits = require_uniform(items, store, recipe)
     rejected = [_rejection(item, error) for item, error in misfits]
     fitting = items.join(_frame("rejected_files", rejected).select("image_id"), on="image_id", how="anti")
     present = set(fitting["scan"].unique())
@@ -217,10 +217,10 @@ def correct_images(
         if progress is not None:
             progress(done, items.height)
         if len(rows) + len(rejected) >= chunk:
-            yield Outcome(_frame("corrected_images", rows), _frame("rejected_files", rejected))
+            yield ImageBatch(_frame("corrected_images", rows), _frame("rejected_files", rejected))
             rows, rejected = [], []
     if rows or rejected:
-        yield Outcome(_frame("corrected_images", rows), _frame("rejected_files", rejected))
+        yield ImageBatch(_frame("corrected_images", rows), _frame("rejected_files", rejected))
 
 
 def _by_file(items: pl.DataFrame, contents: Contents) -> list[list[dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """Which images an export holds: flat folders, a folder a scan or channel, or the instrument's archive.
 
 In goes a folder; out come a frame of images and a frame of files that are not used, with the reason. Files are
-listed and measured, never opened. Whether an export has settled is ``settled.py``'s.
+listed and measured, never opened. Whether an export has settled is ``planning.exports``'.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import polars as pl
 from phenoassets.errors import ExportError
 from phenoassets.incucyte.archive import parse_archive_name, scan_of_folder
 from phenoassets.incucyte.names import DEFAULT_CHANNEL, ImageName, channel_in, parse_elapsed, parse_image_name
-from phenoassets.incucyte.plate_maps import PLATE_MAP_SUFFIXES
+from phenoassets.incucyte.plate_maps.reading import PLATE_MAP_SUFFIXES
 from phenoassets.incucyte.walking import Folder, is_image_file, is_text, walk
 
 IMAGES_SCHEMA: Final = {

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phenoassets.errors import ExportError, SettingsError
-from phenoassets.home import check_plate_name
 from phenoassets.incucyte.archive import ScanFolder, find_archive, scan_folders
 from phenoassets.incucyte.folders import Listing, list_folders
-from phenoassets.incucyte.textfile import composed
+from phenoassets.incucyte.textfile import nfc
 from phenoassets.incucyte.walking import Folder, is_image_file, is_text, list_folder, walk
+from phenoassets.store.home import check_plate_name
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Landing:
     Parameters
     ----------
     sources
-        Plates and where their files lie; a plate's name is that of its folder, `composed`.
+        Plates and where their files lie; a plate's name is that of its folder, `nfc`.
     unmapped
         Vessels that no plate of ``plates.csv`` names, and their archive.
     unusable
@@ -117,7 +117,7 @@ def find_plates(exports: str | Path, vessels: Mapping[str, str] | None = None) -
             shown = name.encode("utf-8", "backslashreplace").decode()
             landing.unusable[shown] = f"folder {shown} in {exports} has a name that is no UTF-8; rename it"
             continue
-        plate = composed(name)
+        plate = nfc(name)
         if plate in landing.sources or plate in landing.unusable:
             landing.sources.pop(plate, None)
             landing.unusable[plate] = (

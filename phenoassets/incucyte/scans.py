@@ -16,7 +16,7 @@ import polars as pl
 
 from phenoassets.errors import ExportError, SettingsError
 from phenoassets.incucyte.names import parse_scan_id
-from phenoassets.schemas import TABLES
+from phenoassets.store.schemas import TABLES
 
 _HOUR: Final = 3600.0
 

@@ -33,7 +33,7 @@ def decode(data: bytes) -> str:
         return data.decode("cp949" if korean else "cp1252", errors="replace")
 
 
-def composed(text: str) -> str:
+def nfc(text: str) -> str:
     """`text` with each letter in one piece (NFC): macOS writes the ü of a file name as two, a spreadsheet as one."""
     return unicodedata.normalize("NFC", text)
 

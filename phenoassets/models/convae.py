@@ -227,7 +227,7 @@ class ConvAEModel:
 
     def _embed_on_cpu(self, x: Tensor) -> NDArray[np.float32]:
         """Embed (n, 1, h, w); the first block, most of the memory traffic, is done by `first_block`."""
-        from phenoassets.models import first_block
+        from phenoassets.models import convae_cpu as first_block
 
         padded = functional.pad(x, (1, 1, 1, 1))[:, 0].numpy()  # (n, h + 2, w + 2)
         if len(self._trunk) == POOLED + 1 and self.pooling != "flatten":

@@ -12,11 +12,10 @@ import yaml
 import phenoassets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DOORS = {"phenoassets.definitions", "phenoassets.cli"}
 MODULES = sorted(
     m.name
     for m in pkgutil.walk_packages(phenoassets.__path__, "phenoassets.")
-    if m.name not in DOORS and "__main__" not in m.name
+    if m.name != "phenoassets.definitions" and not m.name.startswith("phenoassets.cli")
 )
 
 

@@ -10,13 +10,14 @@ import tifffile
 from builders import typed
 from click.testing import CliRunner
 
-from phenoassets.cli import main
+from phenoassets.admin.status import known_plates, plate_state
+from phenoassets.cli.main import main
 from phenoassets.errors import SettingsError
-from phenoassets.home import Home
-from phenoassets.layers import catalogue, export
-from phenoassets.layers.state import known_plates, plate_state
-from phenoassets.screen import load_screen
-from phenoassets.tables import TableStore
+from phenoassets.screen import plate_files
+from phenoassets.screen.settings import load_screen
+from phenoassets.steps import catalogue, plates
+from phenoassets.store.home import Home
+from phenoassets.store.tables import TableStore
 
 NAMES = [f"V_A{well}_1_2026y03m01d_{hour:02d}h00m.tif" for hour in (0, 4, 8) for well in (1, 2)]
 
@@ -79,11 +80,11 @@ class Plate:
 def plate(tmp_path, monkeypatch):
     made = Plate(tmp_path / "home")
 
-    def examine(*arguments, real=catalogue._examine):
+    def examine(*arguments, real=catalogue._hash_and_probe):
         made.examined += 1
         return real(*arguments)
 
-    monkeypatch.setattr(catalogue, "_examine", examine)
+    monkeypatch.setattr(catalogue, "_hash_and_probe", examine)
     return made
 
 
@@ -309,7 +310,7 @@ def test_a_file_whose_size_changed_is_taken_anew_until_it_was_used(plate):
     assert detail == "its size changed after it was used; phenoassets plate reimport P1 takes it anew"
 
 
-# Written in other code points
+# StepResult in other code points
 
 COMPOSED, DECOMPOSED = "Z\u00fcrich_P1", "Zu\u0308rich_P1"  # as a spreadsheet writes it, and as macOS does
 
@@ -319,13 +320,13 @@ def test_a_row_of_plates_csv_is_of_its_folder_however_the_name_is_written(plate,
     plate.folder = plate.folder.with_name(on_disk)
     plate.put(*NAMES)
     plate.home.plates_file.write_text(f"plate,cell_line\n{in_sheet},A549\n", encoding="utf-8")
-    assert export.register_plate(plate.screen, plate.store, COMPOSED).notes == {}
+    assert plates.register_plate(plate.screen, plate.store, COMPOSED).notes == {}
     assert plate.store.read("plates", plate=COMPOSED)["cell_line"].to_list() == ["A549"]
     catalogue.catalogue_images(plate.screen, plate.store, COMPOSED)
     path = plate.store.read("raw_images", plate=COMPOSED)["path"][0]
     assert path.startswith(f"{on_disk}/")
     assert (plate.home.root / "exports" / path).is_file()
-    landing = export.landing_of(plate.screen)
+    landing = plate_files.landing_of(plate.screen)
     assert known_plates(plate.screen, plate.store, landing) == [COMPOSED]
 
 
@@ -338,10 +339,10 @@ def test_a_plate_that_the_home_has_in_other_code_points_is_refused_until_it_is_r
     table.rename(table.with_name(f"plate={DECOMPOSED}"))
     words = f"encoded; copy this line: phenoassets plate rename '{DECOMPOSED}' '{COMPOSED}' --yes"
     with pytest.raises(SettingsError, match=words):
-        export.register_plate(plate.screen, plate.store, COMPOSED)
+        plates.register_plate(plate.screen, plate.store, COMPOSED)
     arguments = ["plate", "rename", DECOMPOSED, COMPOSED, "--yes", "--home", str(plate.home.root)]
     assert CliRunner().invoke(main, arguments).exit_code == 0
-    export.register_plate(plate.screen, plate.store, COMPOSED)
+    plates.register_plate(plate.screen, plate.store, COMPOSED)
     catalogue.catalogue_images(plate.screen, plate.store, COMPOSED)
     assert plate.store.read("raw_images", plate=COMPOSED).equals(known)
 
@@ -360,7 +361,7 @@ def test_a_plate_may_be_asked_for_in_any_code_points(plate, asked, monkeypatch):
     plate.folder = plate.folder.with_name(DECOMPOSED)
     plate.put(*NAMES)
     seen = []
-    monkeypatch.setattr("sensors.headless._run_plate", lambda *arguments: seen.append(arguments[3]) or ["stop"])
-    monkeypatch.setattr("sensors.headless._execute", lambda *_, **__: [])
+    monkeypatch.setattr("phenoassets.cli.run._run_plate", lambda *arguments: seen.append(arguments[3]) or ["stop"])
+    monkeypatch.setattr("phenoassets.cli.run._execute", lambda *_, **__: [])
     done = CliRunner().invoke(main, ["run", "--home", str(plate.home.root), "--plate", asked])
     assert (seen, done.stderr.strip()) == ([COMPOSED], "error: stop")

@@ -9,22 +9,25 @@ import zarr
 from builders import embeddings_frame, image_rows
 from ome_zarr_models.v05.hcs import HCS
 
+from phenoassets.admin import status as state
 from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
-from phenoassets.home import Home
-from phenoassets.layers import (
-    answers,
+from phenoassets.figures import embeddings as embeddings_figures
+from phenoassets.figures import profiles as profiles_figures
+from phenoassets.imaging.store import PlateStore
+from phenoassets.screen.settings import load_screen
+from phenoassets.steps import (
     calibration,
     catalogue,
-    common,
-    courses,
-    export,
+    effects,
+    embeddings,
     images,
-    pictures,
-    state,
-    vectors,
+    plates,
+    profiles,
+    provenance,
+    trajectories,
 )
-from phenoassets.screen import load_screen
-from phenoassets.tables import TableStore
+from phenoassets.store.home import Home
+from phenoassets.store.tables import TableStore
 
 MODEL = "pixel_pca"
 SIDE = 300
@@ -59,8 +62,8 @@ class Plate:
             tifffile.imwrite(self.folder / f"V_{channel}_A{n}_1_{time}.tif", picture(self.rng))
 
     def catalogue(self):
-        export.register_plate(self.screen, self.store, "P1")
-        export.read_plate_maps(self.screen, self.store, "P1")
+        plates.register_plate(self.screen, self.store, "P1")
+        plates.read_plate_maps(self.screen, self.store, "P1")
         catalogue.catalogue_images(self.screen, self.store, "P1")
         catalogue.write_scans(self.screen, self.store, "P1")
 
@@ -72,9 +75,9 @@ class Plate:
     def run(self):
         self.catalogue()
         self.pixels()
-        vectors.embed(self.screen, self.store, "P1", MODEL)
-        vectors.profile(self.screen, self.store, "P1", MODEL)
-        return vectors.measure_distances(self.screen, self.store, "P1", MODEL)
+        embeddings.embed(self.screen, self.store, "P1", MODEL)
+        profiles.profile(self.screen, self.store, "P1", MODEL)
+        return trajectories.measure_distances(self.screen, self.store, "P1", MODEL)
 
     def ids(self, table):
         model = MODEL if table in ("embeddings",) else None
@@ -121,7 +124,7 @@ def test_pixels_stay_where_a_plate_cannot_be_made_anew_for_files_that_are_away(p
     assert plate.ids("corrected_images") == rows
     assert plate.zarr() == pixels
     with pytest.raises(StalenessError, match="plate P1: corrected_images was made by other settings"):
-        vectors.embed(plate.screen, plate.store, "P1", MODEL)
+        embeddings.embed(plate.screen, plate.store, "P1", MODEL)
     assert np.array_equal(plate.vectors(), before)
     monkeypatch.undo()
     plate.run()  # they are back
@@ -167,9 +170,9 @@ def test_vectors_and_profiles_of_other_settings_are_never_passed_on_as_new(plate
     before = plate.vectors()
     plate.settings(OTHER + '[profiles]\nmethod = "median"\n')
     with pytest.raises(StalenessError, match="corrected_images was made by other settings"):
-        vectors.embed(plate.screen, plate.store, "P1", MODEL)
+        embeddings.embed(plate.screen, plate.store, "P1", MODEL)
     with pytest.raises(StalenessError, match=f"embeddings/{MODEL} was made by other settings"):
-        vectors.profile(plate.screen, plate.store, "P1", MODEL)
+        profiles.profile(plate.screen, plate.store, "P1", MODEL)
     plate.run()
     assert not np.allclose(plate.vectors(), before)
 
@@ -254,13 +257,13 @@ def test_a_plate_that_is_not_treated_yet_has_distances_and_its_answers_wait(plat
     written = plate.run()
     assert written.total == plate.store.read("temporal_distances", MODEL, "P1").height > 0
     assert "its last scan is at 4 h" in str(written.notes["treated after hours"])
-    makers = [answers.sphere, answers.rank_treatments, courses.cluster, courses.score_clusters, courses.sum_up_drugs]
+    makers = [profiles.sphere, profiles.rank_treatments, effects.cluster, effects.score_clusters, effects.sum_up_drugs]
     for make in makers:
         made = make(plate.screen, plate.store, MODEL)
         assert made.total == 0
         assert "plate P1 was treated 24 h after its first scan" in str(made.notes["waits"])
-    assert answers.map_wells(plate.screen, plate.store, MODEL).total == 0
-    assert courses.compare(plate.screen, plate.store).total == 0
+    assert profiles.map_wells(plate.screen, plate.store, MODEL).total == 0
+    assert effects.compare(plate.screen, plate.store).total == 0
     assert "was treated 24 h after" in state.plate_state(plate.screen, plate.store, "P1").problem
     for scan in range(3, 16):
         plate.image("phase", scan)
@@ -282,7 +285,7 @@ def test_a_channel_that_is_named_later_is_told_as_stale_and_made_without_touchin
     plate.settings(channels='["phase", "green"]')
     assert state.plate_state(plate.screen, plate.store, "P1").stale == ["corrected_images"]
     with pytest.raises(ProfileError, match=r"plate P1: .* are stale"):
-        vectors.answers_profiles(plate.screen, plate.store, "P1", MODEL)
+        profiles.answers_profiles(plate.screen, plate.store, "P1", MODEL)
     recipes = plate.store.recipes("corrected_images", plate="P1")
     plate.run()
     assert plate.store.recipes("corrected_images", plate="P1") == recipes
@@ -340,7 +343,7 @@ def test_a_killed_exchange_is_ended_before_vectors_are_made(plate, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         plate.pixels()
     monkeypatch.undo()
-    vectors.embed(plate.screen, plate.store, "P1", MODEL)
+    embeddings.embed(plate.screen, plate.store, "P1", MODEL)
     found = plate.vectors()
     plate.run()
     plate.store.drop("embeddings", model=MODEL, plate="P1")
@@ -361,9 +364,9 @@ def test_a_later_channel_of_another_pixel_type_joins_and_all_stays_as_it_was(pla
     else:
         plate.catalogue()
         plate.pixels()
-        vectors.embed(plate.screen, plate.store, "P1", MODEL)
+        embeddings.embed(plate.screen, plate.store, "P1", MODEL)
     known = plate.store.read("corrected_images", plate="P1")
-    pixels = images.PlateStore(plate.home.zarr("P1"))
+    pixels = PlateStore(plate.home.zarr("P1"))
     places = known.select("well", "field", "channel", "index").rows()
     before, rows = pixels.read_many(places), plate.store.read("embeddings", MODEL, "P1")
     for file in plate.folder.glob("V_phase_*"):
@@ -373,7 +376,7 @@ def test_a_later_channel_of_another_pixel_type_joins_and_all_stays_as_it_was(pla
         plate.image("green", scan, bright)
     plate.image("phase", 3)
     plate.run()
-    after = images.PlateStore(plate.home.zarr("P1"))
+    after = PlateStore(plate.home.zarr("P1"))
     for one, other in zip(before, after.read_many(places), strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
@@ -409,7 +412,7 @@ def test_a_kill_while_pixels_move_to_wider_arrays_loses_none(plate, monkeypatch)
     rows = plate.store.read("corrected_images", plate="P1")
     assert known < set(rows["image_id"])
     assert rows.height == 24
-    images.PlateStore(plate.home.zarr("P1")).read_many(rows.select("well", "field", "channel", "index").rows())
+    PlateStore(plate.home.zarr("P1")).read_many(rows.select("well", "field", "channel", "index").rows())
     assert [p.name for p in plate.home.zarr("P1").parent.iterdir() if p.name.startswith(".")] == []
 
 
@@ -418,16 +421,16 @@ def test_pictures_of_joined_channels_are_drawn(plate, caplog):
         plate.image("green", scan, colour)
     plate.settings(channels='["phase", "green"]')
     plate.run()
-    answers.sphere(plate.screen, plate.store, MODEL)
-    assert pictures.sphering(plate.screen, plate.store, MODEL)
-    assert pictures.profile_heatmap(plate.screen, plate.store, MODEL, "P1")
-    assert pictures.embedding_map(plate.screen, plate.store, MODEL, "P1")
+    profiles.sphere(plate.screen, plate.store, MODEL)
+    assert profiles_figures.sphering(plate.screen, plate.store, MODEL)
+    assert profiles_figures.profile_heatmap(plate.screen, plate.store, MODEL, "P1")
+    assert embeddings_figures.embedding_map(plate.screen, plate.store, MODEL, "P1")
     assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_changed_sheet_is_stale_in_status_and_old_distances_are_not_mixed_with_it(plate):
     plate.run()
-    courses.cluster(plate.screen, plate.store, MODEL)
+    effects.cluster(plate.screen, plate.store, MODEL)
     assert not state.plate_state(plate.screen, plate.store, "P1").stale
     sheet = plate.folder / "map.csv"
     sheet.write_text(sheet.read_text().replace("DMSO", "Ethanol"))
@@ -436,9 +439,9 @@ def test_a_changed_sheet_is_stale_in_status_and_old_distances_are_not_mixed_with
     assert "plate P1 has no negative control well of unspecified" in found.problem
     plate.catalogue()  # the map is read anew, and distances cannot be: there is no control
     with pytest.raises(ProfileError, match="no negative control well"):
-        vectors.measure_distances(plate.screen, plate.store, "P1", MODEL)
+        trajectories.measure_distances(plate.screen, plate.store, "P1", MODEL)
     with pytest.raises(ProfileError, match=r"the distances by .* are stale"):
-        courses.read_courses(plate.screen, plate.store, MODEL)
+        effects.read_trajectory_inputs(plate.screen, plate.store, MODEL)
     plate.home.plates_file.write_text("plate,treated_after_hours\nP1,2\n")
     plate.settings()
     assert "plates" in state.plate_state(plate.screen, plate.store, "P1").stale
@@ -459,4 +462,4 @@ def test_remedies_can_be_copied_whatever_the_plate_is_called(plate):
             plate="MIX Z\u00fcrich 1",
             recipe="old",
         )
-        common.require_recipe(plate.store, "embeddings", "MIX Z\u00fcrich 1", "new", "m")
+        provenance.require_recipe(plate.store, "embeddings", "MIX Z\u00fcrich 1", "new", "m")

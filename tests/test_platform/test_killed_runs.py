@@ -12,11 +12,11 @@ import time
 import numpy as np
 import polars as pl
 import pytest
-from conftest import ROOT, phenoassets, settings
+from command_line import ROOT, phenoassets, settings
 
-from phenoassets.schemas import TABLES
-from phenoassets.tables import TableStore
-from sensors.headless import instance_of
+from phenoassets.cli.run import instance_of
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore
 
 pytestmark = pytest.mark.slow
 KILLS = 6
@@ -45,7 +45,7 @@ def assert_equal_tables(one, other):
 
 
 def start(home):
-    command = [sys.executable, "-m", "phenoassets.cli", "run", "--home", str(home.root)]
+    command = [sys.executable, "-m", "phenoassets.cli.main", "run", "--home", str(home.root)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from phenoassets.errors import StoreError
-from phenoassets.locks import is_process, plate_lock, process_identity
+from phenoassets.store.locks import is_process, plate_lock, process_identity
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="tells processes apart by /proc")
 

@@ -1,5 +1,6 @@
 """The picture of each asset: read from a home, drawn, or absent; never a reason for an asset to fail."""
 
+import importlib
 import logging
 import shutil
 from itertools import product
@@ -10,17 +11,22 @@ import pytest
 import tifffile
 from builders import plates_frame, scans_frame, typed
 
+from phenoassets import projection
 from phenoassets.errors import ProfileError
-from phenoassets.home import Home
+from phenoassets.figures import effects as effects_figures
+from phenoassets.figures import embeddings as embeddings_figures
+from phenoassets.figures import fetch, safely
+from phenoassets.figures import images as images_figures
+from phenoassets.figures import profiles as profiles_figures
+from phenoassets.figures.drawing import curves as curve_plots
+from phenoassets.figures.drawing import images as image_plots
+from phenoassets.figures.drawing import maps, style
 from phenoassets.imaging.store import PlateStore
-from phenoassets.layers import courses, pictures
-from phenoassets.layers.pictures import fetch, plates, safely, vectors
-from phenoassets.plots import curves as curve_plots
-from phenoassets.plots import images as image_plots
-from phenoassets.plots import maps, style
-from phenoassets.screen import load_screen
-from phenoassets.tables import TableStore, digest_of
-from phenoassets.warehouse import connect
+from phenoassets.screen.settings import load_screen
+from phenoassets.sql.views import connect
+from phenoassets.steps import effects
+from phenoassets.store.home import Home
+from phenoassets.store.tables import TableStore, digest_of
 
 MODEL = "convae_pooled"
 PLATES = ("P1", "P2")
@@ -46,19 +52,31 @@ OF_MODEL = (
 ALL = (*OF_PLATES, *OF_MODEL_AND_PLATE, *OF_MODEL, "image_strip", "strip_of_effect", "model_agreement")
 
 
+GROUPS = ("plates", "catalogue", "images", "embeddings", "profiles", "trajectories", "effects")
+
+
+def figures_of(group):
+    module = importlib.import_module(f"phenoassets.figures.{group}")
+    return {n: f for n, f in vars(module).items() if callable(f) and f.__module__ == module.__name__ and n.islower()}
+
+
+def figure(name):
+    return next(found[name] for found in map(figures_of, GROUPS) if name in found)
+
+
 def draw(name, store, screen=None):
     screen = screen or load_screen(store.home)
     if name in OF_PLATES:
-        return getattr(pictures, name)(screen, store, "P1")
+        return figure(name)(screen, store, "P1")
     if name in OF_MODEL_AND_PLATE:
-        return getattr(pictures, name)(screen, store, MODEL, "P1")
+        return figure(name)(screen, store, MODEL, "P1")
     if name in OF_MODEL:
-        return getattr(pictures, name)(screen, store, MODEL)
+        return figure(name)(screen, store, MODEL)
     if name == "strip_of_effect":
-        return pictures.strip_of_effect(screen, store, MODEL, "cytotoxic")
+        return effects_figures.strip_of_effect(screen, store, MODEL, "cytotoxic")
     if name == "model_agreement":
-        return pictures.model_agreement(screen, store)
-    return pictures.image_strip(screen, store, TOXIC)
+        return effects_figures.model_agreement(screen, store)
+    return effects_figures.image_strip(screen, store, TOXIC)
 
 
 def layout(plate):
@@ -205,16 +223,16 @@ def write_answers(store, rng):
     other = typed("temporal_clusters", [row | {"model": "pixel_pca", "effect": "none"} for row in clusters])
     store.write("temporal_clusters", other, model="pixel_pca")
     screen = load_screen(store.home)
-    courses.score_clusters(screen, store, MODEL)
-    courses.sum_up_drugs(screen, store, MODEL)
-    courses.compare(screen, store)
+    effects.score_clusters(screen, store, MODEL)
+    effects.sum_up_drugs(screen, store, MODEL)
+    effects.compare(screen, store)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def any_recipe():
     """Distances written here bear no recipe."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(courses, "distances_recipe", lambda *_: "")
+        patch.setattr(effects, "distances_recipe", lambda *_: "")
         yield
 
 
@@ -254,7 +272,7 @@ def test_every_picture_is_drawn_from_a_full_home(full, name):
 
 
 def test_every_picture_is_tried():
-    assert set(ALL) == set(pictures.__all__)
+    assert set(ALL) == {n for group in GROUPS for n in figures_of(group) if not n.startswith("_")}
 
 
 @pytest.mark.usefixtures("no_faults")
@@ -432,11 +450,11 @@ def test_a_strip_shows_the_condition_above_a_control_of_its_cell_line_with_its_c
 
 
 def test_a_strip_of_an_unknown_condition_is_none(full):
-    assert pictures.image_strip(load_screen(full.home), full, "A549|Unheard@1 µM") is None
+    assert effects_figures.image_strip(load_screen(full.home), full, "A549|Unheard@1 µM") is None
 
 
 def test_flagged_and_missing_images_add_up_to_those_expected(full, monkeypatch):
-    seen = spied(monkeypatch, plates.plate_plots, "quality")
+    seen = spied(monkeypatch, images_figures.plate_plots, "quality")
     draw("quality_heatmap", full)
     wells, scans = seen[0][0]
     quality = full.read("image_quality", plate="P1")
@@ -450,7 +468,7 @@ def test_flagged_and_missing_images_add_up_to_those_expected(full, monkeypatch):
 
 def test_well_names_give_rows_and_columns():
     names = pl.DataFrame({"well": ["A01", "H12", "Z02", "AA01", "AF48"]})
-    found = names.select(*plates._row_and_column())
+    found = names.select(*images_figures._row_and_column())
     assert found.rows() == [(1, 1), (8, 12), (26, 2), (27, 1), (32, 48)]
 
 
@@ -467,7 +485,7 @@ def test_distances_fall_back_to_the_feature_space_there_is(own, monkeypatch):
 
 
 def test_a_large_plate_is_sampled_the_same_way_each_time(full, monkeypatch):
-    monkeypatch.setattr(vectors, "MAX_IMAGES", 40)
+    monkeypatch.setattr(embeddings_figures, "MAX_IMAGES", 40)
     seen = spied(monkeypatch, maps, "embedding_map")
     draw("embedding_map", full)
     draw("embedding_map", full)
@@ -478,7 +496,7 @@ def test_a_large_plate_is_sampled_the_same_way_each_time(full, monkeypatch):
 
 
 def test_wells_are_sampled_over_all_plates_and_keep_controls(full, monkeypatch):
-    monkeypatch.setattr(vectors, "MAX_WELLS", 16)
+    monkeypatch.setattr(profiles_figures, "MAX_WELLS", 16)
     seen = spied(monkeypatch, maps, "sphering")
     draw("sphering", full)
     drawn = seen[0][0][0]
@@ -496,7 +514,7 @@ def test_chosen_rows_are_those_of_a_plain_filter(full, monkeypatch):
 
 
 def test_endpoints_are_the_means_of_the_last_scans(full):
-    found = vectors._endpoints(load_screen(full.home), full, MODEL, "P1", ["A01", "B02"])
+    found = profiles_figures._endpoints(load_screen(full.home), full, MODEL, "P1", ["A01", "B02"])
     rows = full.read("well_profiles", MODEL, "P1")
     last = rows["scan"].unique().sort().tail(5).to_list()
     for well in ("A01", "B02"):
@@ -508,7 +526,7 @@ def test_endpoints_are_the_means_of_the_last_scans(full):
 
 def test_the_principal_plane_is_that_of_a_full_decomposition():
     x = np.random.default_rng(0).normal(size=(60, 8)) * np.arange(1, 9) + 1000
-    points, explained = vectors.principal_plane(x)
+    points, explained = projection.principal_plane(x)
     u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
     for axis in (0, 1):
         naive = u[:, axis] * s[axis]
@@ -519,7 +537,7 @@ def test_the_principal_plane_is_that_of_a_full_decomposition():
 
 @pytest.mark.parametrize("x", [np.ones((4, 3)), np.arange(5.0)[:, None], np.zeros((1, 4))])
 def test_a_plane_of_points_without_spread_is_flat(x):
-    points, explained = vectors.principal_plane(x)
+    points, explained = projection.principal_plane(x)
     assert points.shape == (len(x), 2)
     assert np.isfinite(points).all()
     assert 0 <= sum(explained) <= 1 + 1e-6
@@ -527,7 +545,7 @@ def test_a_plane_of_points_without_spread_is_flat(x):
 
 def test_profiles_are_standardized_against_the_controls_alone():
     x = np.array([[1.0, 5.0, 2.0], [3.0, 5.0, 6.0], [8.0, 9.0, 0.0]])
-    z = vectors.standardized(x, np.array([True, True, False]))
+    z = projection.standardized(x, np.array([True, True, False]))
     # Controls: 1 and 3 (mean 2, sd 1); 5 and 5 (left out); 2 and 6 (mean 4, sd 2).
     np.testing.assert_allclose(z, [[-1, -1], [1, 1], [6, -2]])
 
@@ -536,7 +554,7 @@ def test_distances_to_controls_are_in_units_of_their_median():
     x = np.array([[0.0, 3.0], [0.0, -3.0], [4.0, 0.0], [7.0, 7.0], [1.0, 1.0]])
     plates_of = pl.Series(["P1", "P1", "P1", "P2", "P2"])
     control = pl.Series([True, True, False, True, False])
-    found = vectors.relative_distances(x, plates_of, control)
+    found = projection.relative_distances(x, plates_of, control)
     np.testing.assert_allclose(found[:3], [1, 1, 4 / 3])  # centre (0, 0), both controls 3 away
     assert np.isnan(found[3:]).all()  # one control has no distance to itself
 
@@ -545,7 +563,7 @@ def test_similar_features_become_neighbours():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 30))
     z = np.stack([a, b, a + 0.01, b + 0.01, a - 0.01, b - 0.01], axis=1)
-    order = vectors.similar_first(z).tolist()
+    order = projection.similar_first(z).tolist()
     assert [i % 2 for i in order] in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
 
 

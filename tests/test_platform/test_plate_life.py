@@ -7,16 +7,21 @@ import pytest
 from builders import embeddings_frame, image_rows, plate_map_frame, plates_frame, scans_frame, typed
 from watching import Landing, new_run
 
+from phenoassets.admin.homes import plates_to_run
+from phenoassets.admin.plates import plate_folders
+from phenoassets.cli.plates import reimport, remove, rename
+from phenoassets.cli.run import instance_of
 from phenoassets.errors import ExportError, SettingsError, StoreError
 from phenoassets.imaging.store import PlateStore
-from phenoassets.incucyte.observing import Ledger
-from phenoassets.layers.catalogue import image_ids
-from phenoassets.layers.plate_life import plate_folders
-from phenoassets.layers.setting_up import plates_to_run
-from phenoassets.layers.wishes import Wish, drop_wish, make_wish, read_wishes
-from phenoassets.locks import plate_lock
-from sensors.headless import instance_of
-from sensors.plate_life import reimport, remove, rename
+from phenoassets.planning.landing_watch import FileLedger
+from phenoassets.planning.plate_requests import (
+    PlateRequest,
+    drop_plate_request,
+    make_plate_request,
+    read_plate_requests,
+)
+from phenoassets.steps.catalogue import image_ids
+from phenoassets.store.locks import plate_lock
 
 SOME = [dg.AssetKey(["plates"])]
 
@@ -87,7 +92,7 @@ def test_nothing_is_done_until_the_steps_are(landing):
         assert any(line.startswith("delete corrected_images/P1.zarr (") for line in lines)
     assert partitions(landing) == ["P1", "P2"]
     assert plate_folders(landing.home, "P1")
-    assert read_wishes(landing.home) == {}
+    assert read_plate_requests(landing.home) == {}
 
 
 def test_a_removed_plate_is_gone_everywhere_but_among_the_exports_and_stays_so(landing):
@@ -96,7 +101,7 @@ def test_a_removed_plate_is_gone_everywhere_but_among_the_exports_and_stays_so(l
     assert plate_folders(landing.home, "P1") == []
     assert plate_folders(landing.home, "P2") == others
     assert partitions(landing) == ["P2"]
-    assert Ledger(landing.home.watch).settled_files("P1") == {}
+    assert FileLedger(landing.home.watch).settled_files("P1") == {}
     assert len(list((landing.exports / "P1").iterdir())) == 4
     landing.put("P1", range(4, 8))
     assert [landing.look(30) for _ in range(3)] == [[], [], []]
@@ -116,7 +121,7 @@ def test_a_plate_that_is_imported_anew_is_asked_for_once_under_a_new_key(landing
     assert looks(landing, 4) == ["P1"]
     assert partitions(landing) == ["P1", "P2"]
     assert landing.known["P1"]["n"] == 2
-    assert read_wishes(landing.home) == {}
+    assert read_plate_requests(landing.home) == {}
 
 
 def test_a_removed_plate_comes_back_when_it_is_imported_anew(landing):
@@ -135,7 +140,7 @@ def test_a_wish_made_during_a_look_is_heeded_by_the_next(landing):
     landing.cursor = stored  # that look broke off before its cursor was stored
     landing.end_runs()
     assert landing.known["P1"]["n"] == 1
-    assert [wish.kind for wish in read_wishes(landing.home).values()] == ["again"]
+    assert [wish.kind for wish in read_plate_requests(landing.home).values()] == ["again"]
 
 
 def test_an_import_of_the_same_files_after_a_removal_counts_as_changed(landing):
@@ -161,7 +166,7 @@ def test_a_renamed_plate_keeps_its_rows_and_pixels_under_its_new_name(landing):
     assert zarr == ["corrected_images/Q.zarr/A/1/0"]
     assert (landing.home.zarr("Q") / "A" / "1" / "c0").read_bytes() == b"pixels"
     assert partitions(landing) == ["P2"]
-    assert len(Ledger(landing.home.watch).settled_files("Q")) == 4
+    assert len(FileLedger(landing.home.watch).settled_files("Q")) == 4
     assert looks(landing, 4) == ["Q"]
     assert list(landing.home.watch.glob("*.renaming")) == []
 
@@ -219,7 +224,7 @@ def test_a_plate_that_is_worked_on_is_left_alone(landing):
 
 
 def test_every_step_takes_the_lock_of_the_plate(landing, monkeypatch):
-    monkeypatch.setattr("sensors.plate_life._LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("phenoassets.cli.plates._LOCK_SECONDS", 0.0)
     steps = remove(landing.screen, "P1")
     with plate_lock(landing.home.locks, "P1"):
         for _, act in steps:
@@ -254,14 +259,14 @@ def test_what_a_killed_run_left_behind_is_removed_with_its_plate_and_with_no_oth
 
 
 def test_a_wish_takes_the_place_of_an_earlier_one_and_a_granted_one_drops_only_itself(home):
-    first = make_wish(home, "P1", "removed")
-    second = make_wish(home, "P1", "again")
-    assert read_wishes(home) == {"P1": second}
-    drop_wish(home, first)
-    assert read_wishes(home) == {"P1": second}
-    drop_wish(home, second)
-    assert read_wishes(home) == {}
+    first = make_plate_request(home, "P1", "removed")
+    second = make_plate_request(home, "P1", "again")
+    assert read_plate_requests(home) == {"P1": second}
+    drop_plate_request(home, first)
+    assert read_plate_requests(home) == {"P1": second}
+    drop_plate_request(home, second)
+    assert read_plate_requests(home) == {}
     (home.watch / "P1.wish.json").write_text("half")
     (home.watch / "P2.wish.json").write_text('{"kind": "other", "token": "1"}')
-    assert read_wishes(home) == {}
-    drop_wish(home, Wish("P3", "again", "1"))
+    assert read_plate_requests(home) == {}
+    drop_plate_request(home, PlateRequest("P3", "again", "1"))

@@ -7,12 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 import tifffile
-from conftest import phenoassets, settings
+from command_line import phenoassets, settings
 
-from phenoassets.answering import ask
-from phenoassets.home import Home
 from phenoassets.incucyte import read_plate_map
 from phenoassets.models import Transform, add_model
+from phenoassets.sql.query import run_query
+from phenoassets.store.home import Home
 
 pytestmark = pytest.mark.slow
 
@@ -40,10 +40,12 @@ def test_real_frames_run_to_effects_with_the_published_weights(tmp_path, shared)
     weights = shared / "convae" / "trained_model.torch"
     add_model(weights, "published", home.models, layer=8, pooling="mean_std", transform=Transform(antialias=True))
     phenoassets("run", "--home", home.root, "--exports", exports, "--models", "published")
-    rows = ask([home], "SELECT count(*) n, any_value(len(embedding)) d FROM embeddings").row(0)
+    rows = run_query([home], "SELECT count(*) n, any_value(len(embedding)) d FROM embeddings").row(0)
     assert rows == (48, 8)
-    assert ask([home], "SELECT dtype, width, height FROM raw_images GROUP BY ALL").rows() == [("uint16", 1024, 1022)]
-    assert ask([home], "SELECT condition_id FROM effects").rows() == [("T98G|Drug@1 µM",)]
+    assert run_query([home], "SELECT dtype, width, height FROM raw_images GROUP BY ALL").rows() == [
+        ("uint16", 1024, 1022)
+    ]
+    assert run_query([home], "SELECT condition_id FROM effects").rows() == [("T98G|Drug@1 µM",)]
 
 
 def test_a_single_real_phase_image_under_its_own_name_runs(tmp_path, shared):
@@ -56,8 +58,8 @@ def test_a_single_real_phase_image_under_its_own_name_runs(tmp_path, shared):
     done = phenoassets("run", "--home", home.root, "--exports", exports, "--models", "convae_pooled", check=False)
     assert done.returncode == 1  # one image has no controls to be compared with
     assert "no negative control well" in done.stderr
-    assert ask([home], "SELECT well, channel, scan FROM embeddings").rows() == [("A07", "phase", "000d00h00m")]
-    found = ask([home], "SELECT count(*) FROM plate_maps WHERE role <> 'empty'").item()
+    assert run_query([home], "SELECT well, channel, scan FROM embeddings").rows() == [("A07", "phase", "000d00h00m")]
+    found = run_query([home], "SELECT count(*) FROM plate_maps WHERE role <> 'empty'").item()
     assert found == 60
 
 
@@ -93,7 +95,7 @@ def copy_plate(exports, name):
 
 
 def assert_good_plate_is_there(home):
-    assert ask([home], "SELECT count(DISTINCT well) FROM well_profiles WHERE plate = 'good'").item() == 4
+    assert run_query([home], "SELECT count(DISTINCT well) FROM well_profiles WHERE plate = 'good'").item() == 4
 
 
 def test_a_folder_without_images_is_named_and_holds_up_no_other(bench):
@@ -131,10 +133,12 @@ def test_an_unknown_plate_map_column_a_broken_tiff_and_a_foreign_name_are_said(b
     done = run()
     assert done.returncode == 1
     assert "mood" in done.stderr
-    rejected = dict(ask([home], "SELECT parse_filename(path), reason FROM rejected_files WHERE plate = 'odd'").rows())
+    rejected = dict(
+        run_query([home], "SELECT parse_filename(path), reason FROM rejected_files WHERE plate = 'odd'").rows()
+    )
     assert rejected["holiday.tif"] == "not_an_image_name"
     assert broken.name in rejected
-    assert ask([home], "SELECT count(*) FROM embeddings WHERE plate = 'odd'").item() == 7
+    assert run_query([home], "SELECT count(*) FROM embeddings WHERE plate = 'odd'").item() == 7
     assert_good_plate_is_there(home)
 
 
@@ -146,9 +150,9 @@ def test_two_files_of_one_image_with_other_bytes_are_both_left_out(bench):
     again.mkdir()
     shutil.copyfile(second, again / first.name)
     run()
-    rows = ask([home], "SELECT reason, count(*) FROM rejected_files WHERE plate = 'twice' GROUP BY 1").rows()
+    rows = run_query([home], "SELECT reason, count(*) FROM rejected_files WHERE plate = 'twice' GROUP BY 1").rows()
     assert rows == [("conflicting_duplicate", 2)]
-    assert ask([home], "SELECT count(*) FROM raw_images WHERE plate = 'twice'").item() == 7
+    assert run_query([home], "SELECT count(*) FROM raw_images WHERE plate = 'twice'").item() == 7
 
 
 def test_a_treatment_after_the_last_scan_is_one_line_for_that_plate(bench):
@@ -174,9 +178,9 @@ def test_no_control_well_is_an_error_and_one_is_enough_to_go_on(bench, controls,
         assert "plate few" in done.stderr
         assert words in done.stderr
     else:
-        found = ask([home], "SELECT count(*) FROM temporal_distances WHERE plate = 'few'").item()
+        found = run_query([home], "SELECT count(*) FROM temporal_distances WHERE plate = 'few'").item()
         assert found > 0
-        few = ask([home], "SELECT effect, cluster FROM effects WHERE condition_id LIKE '%Drug%'")
+        few = run_query([home], "SELECT effect, cluster FROM effects WHERE condition_id LIKE '%Drug%'")
         assert set(few.rows()) == {(None, -1)}  # said to be unknown, neither lost nor guessed
     assert_good_plate_is_there(home)
 

@@ -5,8 +5,8 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from assets.answers import WAREHOUSE, refresh_condition
-from assets.common import PLATES
+from assets.factory import PLATES
+from assets.warehouse import WAREHOUSE, refresh_condition
 from phenoassets.definitions import build_definitions
 from sensors.refresh import refresh_sensor
 
@@ -217,7 +217,7 @@ def test_a_refresh_that_fails_is_not_asked_for_again_until_something_changes(ref
 
 @pytest.mark.parametrize(("minutes", "seconds"), [(5.0, 300), (0.0, 30), (90.0, 5400), (0.1, 30)])
 def test_there_is_at_most_one_look_and_so_one_refresh_in_refresh_minutes(minutes, seconds):
-    sensor = refresh_sensor(minutes)
+    sensor = refresh_sensor([WAREHOUSE], minutes)
     assert sensor.minimum_interval_seconds == seconds
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
 
@@ -225,7 +225,7 @@ def test_there_is_at_most_one_look_and_so_one_refresh_in_refresh_minutes(minutes
 def test_the_real_answers_are_all_under_the_condition_and_ask_for_nothing_in_an_empty_home(home, instance):
     definitions = build_definitions(home=home)
     graph = definitions.resolve_asset_graph()
-    answers = dg.AssetSelection.groups("answers").resolve(graph)
+    answers = {key for key in graph.materializable_asset_keys if graph.get(key).partitions_def is None}
     assert WAREHOUSE in answers
     assert all(graph.get(key).automation_condition is not None for key in answers)
     times = {dg.AssetKey(["plates"]), dg.AssetKey(["scans"])}

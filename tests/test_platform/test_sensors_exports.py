@@ -14,18 +14,18 @@ from builders import typed
 from dagster._core.events import EngineEventData
 from watching import PLATE_KEYS, Landing, new_run
 
+from phenoassets.admin.homes import plates_to_run
+from phenoassets.admin.rescan import find_rewritten
+from phenoassets.cli.run import _execute, run_screen
 from phenoassets.definitions import build_definitions
-from phenoassets.incucyte.settled import WatchState
 from phenoassets.incucyte.walking import walk
-from phenoassets.layers.catalogue import catalogue_images
-from phenoassets.layers.export import list_plate, settled_files
-from phenoassets.layers.rewritten import find_rewritten
-from phenoassets.layers.setting_up import plates_to_run
+from phenoassets.planning.exports import WatchState
+from phenoassets.screen.plate_files import list_plate
+from phenoassets.steps.catalogue import catalogue_images, settled_files
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 from sensors.exports import export_sensor
-from sensors.headless import _execute, run_screen
-from sensors.runs import bury_dead_runs, busy_plates, last_outcome, outcomes_of
+from sensors.runs import busy_plates, fail_orphaned_runs, last_outcome, outcomes_of
 
 
 @pytest.fixture
@@ -336,7 +336,7 @@ def test_a_run_whose_process_is_gone_is_marked_as_failed_and_one_that_lives_is_n
     dead, alive = start(instance, gone.pid), start(instance, os.getpid())
     unknown = new_run(dg.DagsterRunStatus.STARTED, {})
     instance.add_run(unknown)
-    assert bury_dead_runs(instance) == [dead]
+    assert fail_orphaned_runs(instance) == [dead]
     assert instance.get_run_by_id(dead).status == dg.DagsterRunStatus.FAILURE
     assert instance.get_run_by_id(alive).status == dg.DagsterRunStatus.STARTED
     assert instance.get_run_by_id(unknown.run_id).status == dg.DagsterRunStatus.STARTED
@@ -345,32 +345,32 @@ def test_a_run_whose_process_is_gone_is_marked_as_failed_and_one_that_lives_is_n
 def test_a_living_run_is_left_alone_whatever_the_clock_does(instance, monkeypatch):
     start(instance, os.getpid())
     step_the_clock(monkeypatch, 7200.0)
-    assert bury_dead_runs(instance) == []
+    assert fail_orphaned_runs(instance) == []
     step_the_clock(monkeypatch, 1e7)  # it is known by now
-    assert bury_dead_runs(instance) == []
+    assert fail_orphaned_runs(instance) == []
     step_the_clock(monkeypatch, -2e7)
-    assert bury_dead_runs(instance) == []
+    assert fail_orphaned_runs(instance) == []
 
 
 def test_a_run_whose_number_has_gone_to_another_process_is_marked_as_failed(instance, monkeypatch):
     run_id = start(instance, os.getpid())
-    assert bury_dead_runs(instance) == []
-    monkeypatch.setattr("phenoassets.locks._boot", lambda: "the boot after a restart")
-    assert bury_dead_runs(instance) == [run_id]
+    assert fail_orphaned_runs(instance) == []
+    monkeypatch.setattr("phenoassets.store.locks._boot", lambda: "the boot after a restart")
+    assert fail_orphaned_runs(instance) == [run_id]
     never_seen = start(instance, os.getpid())
     step_the_clock(monkeypatch, 1e6)  # started long after the run spoke
-    assert bury_dead_runs(instance) == [never_seen]
+    assert fail_orphaned_runs(instance) == [never_seen]
 
 
 def test_a_run_that_repeats_another_is_not_taken_for_that_ones_process(instance, monkeypatch):
-    monkeypatch.setattr("phenoassets.locks._boot", lambda: "the boot before a restart")
+    monkeypatch.setattr("phenoassets.store.locks._boot", lambda: "the boot before a restart")
     first = start(instance, os.getpid())
-    assert bury_dead_runs(instance) == []
+    assert fail_orphaned_runs(instance) == []
     tags = instance.get_run_by_id(first).tags
     monkeypatch.undo()
-    assert bury_dead_runs(instance) == [first]
+    assert fail_orphaned_runs(instance) == [first]
     start(instance, os.getpid(), tags)
-    assert bury_dead_runs(instance) == []
+    assert fail_orphaned_runs(instance) == []
 
 
 def test_a_run_of_the_command_line_is_known_by_its_process_from_its_start(instance, monkeypatch, tmp_path):
@@ -379,7 +379,7 @@ def test_a_run_of_the_command_line_is_known_by_its_process_from_its_start(instan
     @dg.asset
     def look():
         step_the_clock(monkeypatch, 1e7)
-        found.append(bury_dead_runs(instance))
+        found.append(fail_orphaned_runs(instance))
 
     assert _execute(dg.Definitions([look]), instance, [look.key], "it") == []
     assert found == [[]]

@@ -8,11 +8,11 @@ from builders import plates_frame
 from watching import ANSWER_KEYS, Landing, new_run
 
 from phenoassets.definitions import build_definitions
-from phenoassets.incucyte.settled import PlateState, WatchSettings
-from phenoassets.layers.corrections import Asked, Known, SheetState, plan_sheets
-from phenoassets.layers.sheets import Sheets
-from phenoassets.layers.wishes import make_wish
-from phenoassets.schemas import TABLES
+from phenoassets.planning.exports import PlateState, WatchSettings
+from phenoassets.planning.plate_requests import make_plate_request
+from phenoassets.planning.sheet_digests import Sheets
+from phenoassets.planning.sheets import OpenRequest, SheetRecord, SheetState, plan_sheets
+from phenoassets.store.schemas import TABLES
 
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{},1,uM\n"
 RULES = WatchSettings()
@@ -165,19 +165,19 @@ def test_the_answers_are_drawn_anew_when_a_plate_was_removed_and_not_while_it_is
     landing.compare()
     store.drop("plates", plate="P2")
     assert landing.compare() == []  # its files are there: it comes back
-    make_wish(landing.home, "P2", "removed")
+    make_plate_request(landing.home, "P2", "removed")
     [request] = landing.compare()
     assert request.asset_selection == ANSWER_KEYS
     assert landing.compare() == []
-    make_wish(landing.home, "P1", "removed")
+    make_plate_request(landing.home, "P1", "removed")
     store.drop("plates", plate="P1")
     assert [landing.compare(), landing.compare()] == [[], []]  # nothing is left to draw answers from
 
 
 def test_the_plan_keeps_its_numbers_when_its_text_is_read_again():
-    asked = Asked(PlateState(requested="x", n=2, attempts=1, failed_at=5.0, status="failed"), "b", renew=True)
-    plates = {"P1": Known("a", "b", 3), "P2": Known("a", "b", 2, asked)}
-    state = SheetState(plates, {"P1": "c"}, Known("d", n=2), "e", ("P1",))
+    asked = OpenRequest(PlateState(requested="x", n=2, attempts=1, failed_at=5.0, status="failed"), "b", renew=True)
+    plates = {"P1": SheetRecord("a", "b", 3), "P2": SheetRecord("a", "b", 2, asked)}
+    state = SheetState(plates, {"P1": "c"}, SheetRecord("d", n=2), "e", ("P1",))
     assert SheetState.from_json(state.to_json()) == state
     assert SheetState.from_json("not ours") == SheetState.from_json(None) == SheetState()
     plan = plan_sheets({"P1": Sheets("c", "b")}, "e", state, {"P1"}, {"P1"}, 0.0, RULES)
@@ -279,7 +279,7 @@ def test_a_plate_whose_sheet_cannot_be_read_or_that_was_removed_is_not_asked_for
     sheet.unlink()
     assert landing.compare(60) == []
     sheet.write_text(MAP.format("y"))
-    make_wish(landing.home, "P1", "removed")
+    make_plate_request(landing.home, "P1", "removed")
     assert landing.compare(60) == []
 
 

@@ -17,11 +17,11 @@ from dagster._core.remote_origin import (
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, SensorInstigatorData
 from watching import Landing, new_run
 
-from phenoassets.layers.common import calibration_of, correction_recipe
-from phenoassets.layers.state import disk_use
-from phenoassets.layers.wishes import make_wish
-from sensors.headless import instance_of
-from sensors.overview import COLUMNS, overview
+from phenoassets.admin.status import disk_use
+from phenoassets.cli.run import instance_of
+from phenoassets.cli.status import COLUMNS, overview
+from phenoassets.planning.plate_requests import make_plate_request
+from phenoassets.steps.provenance import calibration_of, correction_recipe
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_a_plate_that_is_done_or_has_new_scans_or_was_removed_is_shown_so(landin
     landing.look()
     keep_cursor(landing, at=2.0)
     assert rows(landing)[0]["P1"]["sensor"] == "new scans wait to settle"
-    make_wish(landing.home, "P1", "removed")
+    make_plate_request(landing.home, "P1", "removed")
     landing.put("P9", [1])
     found, _ = rows(landing)
     assert (found["P1"]["sensor"], found["P9"]["sensor"]) == ("removed", "not seen yet")

@@ -6,9 +6,9 @@ import pytest
 from builders import embeddings_frame, image_rows, plates_frame, scans_frame, typed
 
 from phenoassets.errors import SchemaError, SettingsError, StoreError
-from phenoassets.growing import GrowingTable, recover
-from phenoassets.home import Home, check_plate_name
-from phenoassets.tables import atomic_path, column_names, recipe_of
+from phenoassets.store.home import Home, check_plate_name
+from phenoassets.store.incremental import GrowingTable, recover
+from phenoassets.store.tables import atomic_path, column_names, recipe_of
 
 
 def test_what_is_written_is_read_back_sorted_by_key(store):

@@ -6,14 +6,14 @@ import polars as pl
 import pytest
 from builders import embeddings_frame, image_rows, plate_map_frame, plates_frame, scans_frame, typed
 
-from phenoassets.answering import QueryError, ask
+from phenoassets.admin.homes import prepare_home
 from phenoassets.errors import StoreError
-from phenoassets.home import Home
-from phenoassets.layers.setting_up import prepare_home
-from phenoassets.schemas import TABLES
-from phenoassets.screen import load_screen
-from phenoassets.tables import TableStore
-from phenoassets.warehouse import connect, write_database
+from phenoassets.screen.settings import load_screen
+from phenoassets.sql.query import QueryError, run_query
+from phenoassets.sql.views import connect, write_database
+from phenoassets.store.home import Home
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore
 
 
 def fill(home):
@@ -48,7 +48,7 @@ def test_every_table_has_a_view_even_before_its_first_row(home):
 def test_views_add_elapsed_hours_and_the_condition(home):
     fill(home)
     query = "SELECT well, compound, role, concentration_um, elapsed_hours FROM embeddings ORDER BY well, elapsed_hours"
-    rows = ask([home], query).rows()
+    rows = run_query([home], query).rows()
     assert rows[0] == ("A01", "DMSO", "negative_control", None, -1.0)
     assert rows[-1] == ("A02", "x", "treatment", 1.0, 1.0)
 
@@ -57,7 +57,7 @@ def test_effects_are_the_primary_models_clusters(home):
     store = fill(home)
     for model in ("convae", "convae_pooled"):
         store.write("temporal_clusters", clusters(model), model=model)
-    found = ask([home], "SELECT model, compound, effect FROM effects")
+    found = run_query([home], "SELECT model, compound, effect FROM effects")
     assert found.rows() == [("convae_pooled", "x", "cytotoxic")]
 
 
@@ -83,7 +83,7 @@ def test_nearest_wells_are_found_by_the_cosine_of_sphered_profiles(home):
         pl.Series("profile", np.array(list(wells.values()), np.float32))
     )
     store.write("sphered_profiles", frame, model="convae_pooled")
-    found = ask([home], "SELECT well FROM nearest_wells('P1', 'A01', n := 1)")
+    found = run_query([home], "SELECT well FROM nearest_wells('P1', 'A01', n := 1)")
     assert found.rows() == [("A03",)]
 
 
@@ -92,7 +92,7 @@ def test_several_homes_say_which_row_is_whose(tmp_path):
     for home in homes:
         fill(home)
         home.settings_file.write_text(f'name = "screen {home.root.name}"\n')
-    found = ask(homes, "SELECT screen, count(*) AS n FROM plate_maps GROUP BY 1 ORDER BY 1")
+    found = run_query(homes, "SELECT screen, count(*) AS n FROM plate_maps GROUP BY 1 ORDER BY 1")
     assert found.rows() == [("screen a", 2), ("screen b", 2)]
 
 
@@ -101,28 +101,28 @@ def test_homes_of_one_name_are_told_apart_by_their_folders_and_then_by_number(tm
     for home in homes:
         fill(home)
     homes[3].settings_file.write_text('name = "b"\n')
-    found = ask(homes, "SELECT screen, count(*) AS n FROM plates GROUP BY 1 ORDER BY 1")
+    found = run_query(homes, "SELECT screen, count(*) AS n FROM plates GROUP BY 1 ORDER BY 1")
     assert found.rows() == [("a", 1), ("b", 1), ("b (2)", 1), ("b (3)", 1)]
-    assert ask(homes[:2], "SELECT DISTINCT screen FROM scans ORDER BY 1")["screen"].to_list() == ["a", "b"]
+    assert run_query(homes[:2], "SELECT DISTINCT screen FROM scans ORDER BY 1")["screen"].to_list() == ["a", "b"]
 
 
 def test_a_home_whose_path_holds_glob_characters_is_read(tmp_path):
     home = Home(tmp_path / "a [1]* 'x'")
     fill(home)
-    assert ask([home], "SELECT count(*) FROM embeddings").item() == 4
+    assert run_query([home], "SELECT count(*) FROM embeddings").item() == 4
 
 
 @pytest.mark.parametrize("query", ["SELECT * FROM nothing", "SELEC"])
 def test_a_query_that_cannot_be_answered_is_one_line(home, query):
     home.root.mkdir()
     with pytest.raises(QueryError) as error:
-        ask([home], query)
+        run_query([home], query)
     assert "\n" not in str(error.value)
 
 
 def test_a_home_that_is_not_there_is_named(tmp_path):
     with pytest.raises(QueryError, match=r"no home at .*nowhere"):
-        ask([Home(tmp_path / "nowhere")], "SELECT 1")
+        run_query([Home(tmp_path / "nowhere")], "SELECT 1")
 
 
 def test_a_table_of_an_earlier_version_can_be_asked_with_nulls_for_what_it_lacks(tmp_path):
@@ -144,7 +144,7 @@ def test_a_column_that_only_a_middle_model_has_is_seen(home):
         path = store.write("temporal_clusters", clusters(model), model=model)
         if model != "b":
             pl.read_parquet(path).drop("cluster", "effect").write_parquet(path)
-    rows = ask([home], "SELECT model, cluster, effect FROM temporal_clusters ORDER BY model").rows()
+    rows = run_query([home], "SELECT model, cluster, effect FROM temporal_clusters ORDER BY model").rows()
     assert rows == [("a", None, None), ("b", 0, "cytotoxic"), ("c", None, None)]
 
 
@@ -160,7 +160,7 @@ def test_a_column_that_only_the_newest_part_of_a_middle_plate_has_is_seen(home):
     for old in store.parts("embeddings"):
         if old != path:
             os.utime(old, (1, 1))
-    found = ask([home], "SELECT plate, count(channel) FROM embeddings GROUP BY 1 ORDER BY 1").rows()
+    found = run_query([home], "SELECT plate, count(channel) FROM embeddings GROUP BY 1 ORDER BY 1").rows()
     assert found == [("P1", 0), ("P2", 4), ("P3", 0)]
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_file_is_named_with_its_remedy(tmp_path, plate, spoilt):
     path.write_bytes(content[:100] + bytes(50) + content[150:] if spoilt is None else spoilt)
     for homes in ([home], [home, home]):
         with pytest.raises(StoreError) as told:
-            ask(homes, "SELECT * FROM scans")
+            run_query(homes, "SELECT * FROM scans")
         assert (
             str(told.value) == f"{path} is damaged; phenoassets plate reimport {plate} makes the tables of {plate} anew"
         )
@@ -186,7 +186,7 @@ def test_a_damaged_file_is_named_with_its_remedy(tmp_path, plate, spoilt):
 def test_an_answer_that_cannot_be_shown_is_one_line(home, query):
     home.root.mkdir()
     with pytest.raises(QueryError) as told:
-        ask([home], query)
+        run_query([home], query)
     assert "\n" not in str(told.value)
 
 

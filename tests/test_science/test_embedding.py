@@ -34,7 +34,7 @@ def picture(i, side=12, dtype=np.uint8):
     return np.random.default_rng(i).integers(0, 200, (side, side)).astype(dtype)
 
 
-class Written:
+class StepResult:
     def __init__(self):
         self.items, self.chunks = [], []
 
@@ -53,7 +53,7 @@ def expected(items):
 
 @pytest.mark.parametrize(("n", "batch_size", "workers"), [(0, 4, 1), (1, 4, 2), (10, 4, 3), (12, 4, 1), (5, 64, 2)])
 def test_vectors_come_in_the_order_of_items_whatever_the_batches(n, batch_size, workers):
-    written, model = Written(), FakeModel()
+    written, model = StepResult(), FakeModel()
 
     def read(i):
         time.sleep(0.002 * ((i * 7) % 3))
@@ -115,7 +115,7 @@ def test_whole_frames_are_not_kept_only_their_crops():
     ],
 )
 def test_the_batch_is_halved_for_good_when_memory_runs_out(error):
-    written, model = Written(), FakeModel(limit=3, error=error)
+    written, model = StepResult(), FakeModel(limit=3, error=error)
     report = embed_images(range(40), picture, model, written, batch_size=16)
     assert written.items == list(range(40))
     np.testing.assert_array_equal(written.vectors, expected(range(40)))
@@ -126,13 +126,13 @@ def test_the_batch_is_halved_for_good_when_memory_runs_out(error):
 
 def test_one_image_that_does_not_fit_is_an_error_with_a_remedy():
     with pytest.raises(ModelError, match="a single image of 8 x 8 px"):
-        embed_images(range(4), picture, FakeModel(limit=0), Written())
+        embed_images(range(4), picture, FakeModel(limit=0), StepResult())
 
 
 def test_another_error_of_the_model_is_not_taken_for_lack_of_memory():
     model = FakeModel(limit=0, error=RuntimeError("shapes do not match"))
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        embed_images(range(4), picture, model, Written(), batch_size=4)
+        embed_images(range(4), picture, model, StepResult(), batch_size=4)
     assert model.batches == [4]
 
 
@@ -148,7 +148,7 @@ def test_images_that_cannot_be_read_are_failures_and_hold_nobody_up():
             raise ValueError("bad chunk")
         return picture(i)
 
-    written, counted = Written(), []
+    written, counted = StepResult(), []
     report = embed_images(range(20), read, FakeModel(), written, batch_size=4, progress=counted.append)
     assert written.items == [i for i in range(20) if i not in (3, 5, 6, 19)]
     np.testing.assert_array_equal(written.vectors, expected(written.items))
@@ -168,7 +168,7 @@ def test_when_nothing_can_be_read_nothing_is_written():
     def read(i):
         raise OSError("gone")
 
-    written = Written()
+    written = StepResult()
     report = embed_images(range(7), read, FakeModel(), written, batch_size=2)
     assert written.chunks == []
     assert len(report.failures) == 7
@@ -178,14 +178,14 @@ def test_images_of_other_sizes_and_types_are_taken_in_batches_of_their_own():
     def read(i):
         return picture(i, 12 if i < 3 else 20, np.uint16 if i == 5 else np.uint8)
 
-    written, model = Written(), FakeModel(Transform(crop=None, size=None))
+    written, model = StepResult(), FakeModel(Transform(crop=None, size=None))
     embed_images(range(8), read, model, written, batch_size=4)
     assert written.items == list(range(8))
     assert model.batches == [3, 2, 1, 2]
 
 
 def test_half_precision_is_stored_where_it_is_asked_for():
-    written = Written()
+    written = StepResult()
     embed_images(range(3), picture, FakeModel(), written, dtype="float16")
     assert written.vectors.dtype == np.float16
     np.testing.assert_array_equal(written.vectors, expected(range(3)).astype(np.float16))
@@ -198,9 +198,9 @@ def test_values_that_cannot_be_stored_are_refused():
             vectors[1] = 1e6
             return vectors
 
-    embed_images(range(3), picture, Wild(), Written())
+    embed_images(range(3), picture, Wild(), StepResult())
     with pytest.raises(ModelError, match=r"float16 cannot hold for 1 of 3 images, first b"):
-        embed_images("abc", lambda c: picture(ord(c)), Wild(), Written(), dtype="float16")
+        embed_images("abc", lambda c: picture(ord(c)), Wild(), StepResult(), dtype="float16")
 
 
 @pytest.mark.parametrize("where", ["write", "items", "read"])
@@ -231,7 +231,7 @@ def test_an_error_stops_the_readers_and_reaches_the_caller(where):
 def test_sizes_below_one_are_refused():
     for bad in ({"batch_size": 0}, {"read_workers": 0}):
         with pytest.raises(ValueError, match="at least 1"):
-            embed_images([], picture, FakeModel(), Written(), **bad)
+            embed_images([], picture, FakeModel(), StepResult(), **bad)
 
 
 @pytest.mark.parametrize("name", ["convae", "convae_pooled", "pixel_pca"])
@@ -241,7 +241,7 @@ def test_shipped_models_give_the_same_vectors_in_any_batch(name):
     def read(i):
         return np.random.default_rng(i).integers(100, 156, (256, 320), dtype=np.uint8)
 
-    one, many = Written(), Written()
+    one, many = StepResult(), StepResult()
     embed_images(range(5), read, model, one, batch_size=1)
     embed_images(range(5), read, model, many, batch_size=5)
     scale = float(np.abs(many.vectors).max())

@@ -11,7 +11,7 @@ import pytest
 from phenoassets.errors import ProfileError
 from phenoassets.phenotypes import _nearest, map_phenotypes
 from phenoassets.profiles import vectors
-from phenoassets.schemas import TABLES
+from phenoassets.store.schemas import TABLES
 
 
 def wells(groups=(20, 20, 20), d=6, apart=12.0, seed=0, channel="phase"):

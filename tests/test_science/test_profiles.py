@@ -13,7 +13,7 @@ from phenoassets.profiles import (
     vectors,
     well_profiles,
 )
-from phenoassets.schemas import TABLES
+from phenoassets.store.schemas import TABLES
 
 
 def naive_aggregate(frame, by, method):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import aggregate, vectors
 from phenoassets.retrieval import precision_at_k
-from phenoassets.schemas import TABLES
 from phenoassets.sphering import ControlScaler, Spherizer, sphere_plate, sphere_plates
+from phenoassets.store.schemas import TABLES
 
 BBBC021 = Path(__file__).parents[2] / "../shared/data/profiles/bbbc021"
 

@@ -9,8 +9,8 @@ from scipy.stats import false_discovery_control
 
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import vectors
-from phenoassets.schemas import TABLES
 from phenoassets.sphering import Spherizer
+from phenoassets.store.schemas import TABLES
 from phenoassets.treatments import benjamini_hochberg, check_controls, score_treatments, score_wells
 
 

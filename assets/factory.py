@@ -1,0 +1,231 @@
+"""How a row becomes an asset: key, partition, columns and check from the table's schema, then take, call, report.
+
+A row names a table, its step, its figures and what it is made from; everything else of an asset is written here once.
+No science, no reading of images.
+"""
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from phenoassets.screen.settings import Screen
+from phenoassets.steps import Progress, StepResult
+from phenoassets.store.schemas import TABLES, Vector
+from phenoassets.store.tables import TableStore
+from resources.compute_device import ComputeDevice
+from resources.reporter import Reporter
+from resources.screen import ScreenResource
+from resources.table_store import TableStoreResource
+
+PLATE_PARTITION = "plate"
+PLATES = dg.DynamicPartitionsDefinition(name=PLATE_PARTITION)
+GPU_POOL = "gpu"
+# Tag of runs that take only files which the export sensor saw settle: a copy may go on while they run.
+SETTLED_TAG = "phenoassets/settled"
+CHECK = "fits_schema"
+OWNERS = ["team:imaging"]
+
+Figures = Mapping[str, bytes | None] | bytes | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a step and its figures are handed: settings and tables, and the plate or model that is worked on.
+
+    ``plate`` is empty for a table of the screen, ``model`` for one that no model makes; ``settled`` says that only
+    files which the export sensor saw settle are taken.
+    """
+
+    screen: Screen
+    store: TableStore
+    plate: str
+    model: str
+    progress: Progress
+    device: ComputeDevice
+    settled: bool
+
+
+@dataclass(frozen=True)
+class TableAsset:
+    """One row: a table, and how an asset materializes it.
+
+    Parameters
+    ----------
+    table
+        The table, whose schema says whether it is per plate and per model.
+    about
+        What the asset is, for the UI.
+    step
+        The step of ``phenoassets.steps`` that writes the table.
+    figures
+        The pictures of it, by name.
+    deps
+        Tables that it is made from; of the same model, or of every model where it is of no one model.
+    kinds
+        Further kinds of storage or compute, for the UI.
+    pool
+        Pool that limits how many run at once.
+    """
+
+    table: str
+    about: str
+    step: Callable[[Task], StepResult]
+    figures: Callable[[Task], Figures] = lambda _: None
+    deps: tuple[str, ...] = ()
+    kinds: frozenset[str] = field(default_factory=frozenset)
+    pool: str | None = None
+
+
+def asset_key(table: str, model: str | None = None) -> dg.AssetKey:
+    """Key of a table's asset: its folder."""
+    return dg.AssetKey([table, model] if model and table in TABLES and TABLES[table].per_model else [table])
+
+
+def table_assets(
+    rows: Iterable[TableAsset],
+    models: Iterable[str],
+    group: str,
+    automation: dg.AutomationCondition | None = None,  # type: ignore[type-arg]
+) -> list[dg.AssetsDefinition]:
+    """Assets of `rows`: one of each, or one for each of `models` where the table is kept per model.
+
+    Parameters
+    ----------
+    rows
+        What to make assets of.
+    models
+        Models that the screen enables.
+    group
+        Group in the UI: the name of the module that holds the rows.
+    automation
+        When tables of the screen are refreshed; those of a plate are asked for by sensors.
+    """
+    every = tuple(models)
+    return [
+        _asset(row, model, every, group, automation if TABLES[row.table].grain == "screen" else None)
+        for row in rows
+        for model in (every if TABLES[row.table].per_model else (None,))
+    ]
+
+
+def dependencies(tables: Iterable[str], model: str | None, models: Iterable[str]) -> list[dg.AssetKey]:
+    """Keys of `tables`: of `model` where there is one, else of every model."""
+    return [
+        key
+        for table in tables
+        for key in (
+            [asset_key(table, m) for m in ([model] if model else models)]
+            if TABLES[table].per_model
+            else [asset_key(table)]
+        )
+    ]
+
+
+def _asset(
+    row: TableAsset,
+    model: str | None,
+    models: tuple[str, ...],
+    group: str,
+    automation: dg.AutomationCondition | None,  # type: ignore[type-arg]
+) -> dg.AssetsDefinition:
+    spec, key = TABLES[row.table], asset_key(row.table, model)
+
+    @dg.asset(
+        key=key,
+        description=row.about,
+        deps=dependencies(row.deps, model, models),
+        partitions_def=PLATES if spec.grain == "plate" else None,
+        group_name=group,
+        kinds={"parquet", *row.kinds},
+        owners=OWNERS,
+        code_version="1",
+        pool=row.pool,
+        automation_condition=automation,
+        metadata={"dagster/column_schema": column_schema(row.table), "key": ", ".join(spec.key)},
+        check_specs=[
+            dg.AssetCheckSpec(CHECK, asset=key, blocking=True, description=f"every row of {row.table} fits its schema")
+        ],
+    )
+    def materialize(
+        context: dg.AssetExecutionContext,
+        screen: ScreenResource,
+        tables: TableStoreResource,
+        device: ComputeDevice,
+        reporter: Reporter,
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        plate = context.partition_key if context.has_partition_key else ""
+        with tables.writing(plate, context.log.info) as store:
+            task = Task(
+                screen=screen.load(),
+                store=store,
+                plate=plate,
+                model=model or "",
+                progress=reporter.progress(context),
+                device=device,
+                settled=SETTLED_TAG in context.run.tags,
+            )
+            result = row.step(task)
+            return report(task, result, row.figures(task))
+
+    return materialize
+
+
+def column_schema(table: str) -> dg.TableSchema:
+    """Columns of a table as the UI shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=str(column.dtype) if isinstance(column.dtype, pl.DataType) else "Vector",
+                description=f"{column.meaning} [{column.unit}]" if column.unit else column.meaning,
+                constraints=dg.TableColumnConstraints(nullable=column.nullable),
+            )
+            for column in TABLES[table].columns
+        ]
+    )
+
+
+def report(task: Task, result: StepResult, figures: Figures = None) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Tell the UI what a step did: counts, notes, pictures, the data version and the outcome of the check."""
+    model, plate = task.model or None, task.plate or None
+    metadata: dict[str, Any] = {
+        "dagster/row_count": result.total,
+        "new rows": result.new,
+        "folder": dg.MetadataValue.path(str(task.store.folder(result.table, model, plate))),
+        **{name: value if isinstance(value, (int, float)) else str(value) for name, value in result.notes.items()},
+    }
+    pictures = figures if isinstance(figures, Mapping) else {"picture": figures}
+    metadata |= {
+        name: dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
+        for name, png in pictures.items()
+        if png is not None
+    }
+    return dg.MaterializeResult(
+        asset_key=asset_key(result.table, model),
+        metadata=metadata,
+        data_version=dg.DataVersion(result.version),
+        check_results=[_check(task.store, result.table, model, plate)],
+    )
+
+
+def _check(store: TableStore, table: str, model: str | None, plate: str | None) -> dg.AssetCheckResult:
+    spec = TABLES[table]
+    problems: list[str] = []
+    rows = 0
+    small = [column.name for column in spec.columns if not isinstance(column.dtype, Vector)]
+    for part in store.parts(table, model, plate):
+        frame = pl.read_parquet(part, glob=False, columns=small, hive_partitioning=False)
+        rows += frame.height
+        with part.open("rb") as file:  # a path would be taken for a pattern
+            schema = pl.read_parquet_schema(file)
+        problems += [f"{part.name}: {p}" for p in spec.problems(frame, schema)]
+    return dg.AssetCheckResult(
+        passed=not problems,
+        check_name=CHECK,
+        asset_key=asset_key(table, model),
+        metadata={"rows": rows, "problems": "; ".join(problems) or "none"},
+    )

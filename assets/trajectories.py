@@ -1,0 +1,22 @@
+"""Conditions over time: growth_curves and temporal_distances of each plate."""
+
+from assets.factory import TableAsset
+from phenoassets.figures import trajectories as figures
+from phenoassets.steps import trajectories as steps
+
+PLATE_TABLES = (
+    TableAsset(
+        "growth_curves",
+        "Confluence of each condition beside that of the controls, from the images or the vendor's table.",
+        step=lambda task: steps.measure_growth(task.screen, task.store, task.plate),
+        figures=lambda task: figures.growth(task.screen, task.store, task.plate),
+        deps=("image_quality", "plate_maps", "scans"),
+    ),
+    TableAsset(
+        "temporal_distances",
+        "How far each condition is from the plate's controls, scan by scan, with its bands.",
+        step=lambda task: steps.measure_distances(task.screen, task.store, task.plate, task.model),
+        figures=lambda task: figures.distances(task.screen, task.store, task.model, task.plate),
+        deps=("well_profiles", "plate_maps", "scans"),
+    ),
+)

@@ -1,0 +1,103 @@
+"""Files that were rewritten in place after they were imported.
+
+In go a screen and its store; every file among the exports is measured again, and those whose size or time of change
+is another are compared with the catalogue by their bytes. Out come rows of ``rejected_files`` and lines for a person;
+what was imported stays as it is until ``phenoassets plate reimport``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from shlex import quote as quoted
+from typing import Any
+
+import polars as pl
+
+from phenoassets.planning.landing_watch import FileLedger, Sweep, observe
+from phenoassets.screen.plate_files import landing_of, vessels_of
+from phenoassets.screen.settings import Screen
+from phenoassets.steps.rejected import reject, write_rejected
+from phenoassets.store.tables import TableStore
+
+_STEP = "rescan"
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """What a look at every file found.
+
+    Parameters
+    ----------
+    lines
+        One for each file whose bytes are no longer those that were imported.
+    unreadable
+        Plates that could not be read, and why.
+    n_plates, n_files
+        How many were looked at.
+    """
+
+    lines: tuple[str, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    n_plates: int = 0
+    n_files: int = 0
+
+
+def find_rewritten(screen: Screen, store: TableStore, now: float) -> Rewritten:
+    """Look at every file again and list those that were rewritten in place in ``rejected_files``.
+
+    Parameters
+    ----------
+    screen, store
+        The screen and its tables.
+    now
+        Seconds since 1970.
+
+    Raises
+    ------
+    ExportError
+        If the landing folder is missing or cannot be read.
+    """
+    sweep = observe(
+        screen.exports, FileLedger(screen.home.watch), float("inf"), now, full=True, vessels=vessels_of(screen)
+    )
+    roots = {plate: source.root for plate, source in landing_of(screen).sources.items()}
+    lines: list[str] = []
+    for seen in sweep.observations:
+        below = roots[seen.plate].relative_to(screen.exports) if seen.plate in roots else Path(seen.plate)
+        suspects = {(below / path).as_posix() for path in seen.rewritten}
+        rows = _changed(screen, store, seen.plate, suspects)
+        # One of another size becomes a new state of the plate, whose run rejects it.
+        write_rejected(store, seen.plate, _STEP, [row for row in rows if row["same_size"]])
+        lines += [f"plate {seen.plate}: {row['path']} {row['detail']}" for row in rows]
+    return Rewritten(tuple(lines), sweep.unreadable, len(sweep.observations), _files(sweep))
+
+
+def _changed(screen: Screen, store: TableStore, plate: str, suspects: set[str]) -> list[dict[str, Any]]:
+    """Rows for those of `suspects`, and of the files named before, whose bytes are not the catalogued ones."""
+    before = store.folder("rejected_files", plate=plate) / f"{_STEP}.parquet"
+    if before.is_file():
+        named = pl.read_parquet(before, glob=False, columns=["path"], hive_partitioning=False)
+        suspects = suspects | set(named["path"])
+    if not suspects:
+        return []
+    known = store.read("raw_images", plate=plate, columns=["image_id", "path", "bytes", "sha256"])
+    rows = []
+    for row in known.filter(pl.col("path").is_in(sorted(suspects))).to_dicts():
+        try:
+            with (screen.exports / row["path"]).open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
+                same_size = file.tell() == row["bytes"]
+        except OSError:
+            continue  # gone or unreadable now: what was imported is not contradicted
+        if not same:
+            text = f"was rewritten after its import; phenoassets plate reimport {quoted(plate)} takes it anew"
+            rejected = reject(row | {"plate": plate}, "changed_since_import", text)
+            rows.append(rejected | {"same_size": same_size})
+    return rows
+
+
+def _files(sweep: Sweep) -> int:
+    return sum(seen.n_files for seen in sweep.observations)

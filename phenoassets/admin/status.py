@@ -1,0 +1,204 @@
+"""How each plate stands: what is new, stale, missing or rejected, and the disk that each layer uses.
+
+In go a screen and its store; out come plain rows. Whether runs failed is known to the platform alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from phenoassets.errors import PhenoassetsError, StoreError
+from phenoassets.incucyte.landing import Landing
+from phenoassets.screen.plate_files import list_plate
+from phenoassets.screen.settings import Screen
+from phenoassets.steps.plates import plate_map_now, plate_row_now
+from phenoassets.steps.provenance import calibration_of, correction_recipe, embedding_recipe, model_digest
+from phenoassets.steps.rejected import DUPLICATE
+from phenoassets.store.home import Home, check_plate_name
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore, recipe_of
+from phenoassets.trajectories.treatment_time import treatment_hours
+
+
+@dataclass
+class PlateState:
+    """How one plate stands.
+
+    Parameters
+    ----------
+    plate
+        The plate.
+    images
+        Images catalogued.
+    new
+        Files among the exports that are not catalogued yet.
+    rejected
+        Files that cannot be used; copies of images that are in use do not count.
+    stale
+        Layers whose recipe is no longer in force.
+    missing
+        Layers that were never made.
+    problem
+        Why the export or a table cannot be read, where it cannot.
+    """
+
+    plate: str
+    images: int = 0
+    new: int = 0
+    rejected: int = 0
+    stale: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+def known_plates(screen: Screen, store: TableStore, landing: Landing) -> list[str]:
+    """Plates that are among the exports, have a row in plates.csv or a table."""
+    landed = {*landing.sources, *landing.unusable}
+    return sorted({*landed, *screen.plates["plate"], *store.plates("plates"), *store.plates("raw_images")})
+
+
+def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
+    """Look at one plate's export and tables; no image is opened."""
+    state = PlateState(plate)
+    try:
+        check_plate_name(plate)
+    except PhenoassetsError as error:
+        state.problem = str(error)
+        return state
+    try:
+        known = store.read("raw_images", plate=plate, columns=["path", "bytes"])
+        rejected = store.read("rejected_files", plate=plate, columns=["path", "reason"])
+        state.images, state.rejected = known.height, rejected.filter(pl.col("reason") != DUPLICATE).height
+        listed = list_plate(screen, plate).images
+        root = screen.exports
+        paths = {Path(path).relative_to(root).as_posix() for path in listed["path"]}
+        state.new = len(paths - set(known["path"]) - set(rejected["path"]))
+    except PhenoassetsError as error:
+        state.problem = str(error)
+    state.problem = state.problem or treatment_time_problem(store, plate)
+    state.stale = _stale_sheets(screen, store, state)
+    state.missing = [layer for layer, parts in _layers(screen, store, plate) if not parts]
+    try:
+        state.stale += stale_layers(screen, store, plate)
+    except StoreError as error:
+        state.problem = state.problem or str(error)
+    return state
+
+
+def _stale_sheets(screen: Screen, store: TableStore, state: PlateState) -> list[str]:
+    """Tables of a plate that its sheets now give otherwise; what is wrong with the sheets goes into its problem."""
+    plate = state.plate
+    try:
+        now = {"plates": plate_row_now(screen, plate), "plate_maps": plate_map_now(screen, plate)[1]}
+        changed = [
+            table
+            for table, frame in now.items()
+            if store.parts(table, plate=plate)
+            and not store.read(table, plate=plate).equals(frame.sort(TABLES[table].key))
+        ]
+    except PhenoassetsError as error:
+        state.problem = state.problem or str(error)
+        return []
+    lines = now["plate_maps"].filter(pl.col("role").is_in(["treatment", "positive_control"]))["cell_line"].unique()
+    controlled = now["plate_maps"].filter(role="negative_control")["cell_line"].unique()
+    if bare := sorted(set(lines) - set(controlled)):
+        text = f"plate {plate} has no negative control well of {', '.join(bare)}, whose conditions get no answers"
+        state.problem = state.problem or text
+    return changed
+
+
+def treatment_time_problem(store: TableStore, plate: str) -> str:
+    """Why a plate cannot be answered from yet, where the time of its treatment is the cause; empty where it can."""
+    try:
+        treatment_hours(store.read("plates", plate=plate), store.read("scans", plate=plate))
+    except PhenoassetsError as error:
+        return str(error)
+    return ""
+
+
+def disk_use(home: Home) -> dict[str, dict[str, int]]:
+    """Bytes that each layer uses, by plate and table; under an empty name what is of no one plate.
+
+    The pixels of `corrected_images` stand under ``pixels``.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for table in TABLES:
+        for place, size in _sizes(home.table(table).as_posix()).items():
+            plate, layer = (place.removesuffix(".zarr"), "pixels") if place.endswith(".zarr") else (place, table)
+            found.setdefault(plate, {})[layer] = size
+    return found
+
+
+def _sizes(folder: str) -> dict[str, int]:
+    """Bytes of the files below `folder`, by the plate whose folder or Zarr (then with its ending) they lie in."""
+    # Plain os.scandir and a list: a home has some hundred thousand files and folders in its Zarr stores.
+    sizes: dict[str, int] = {}
+    waiting = [(folder, "")]
+    while waiting:
+        path, place = waiting.pop()
+        total = 0
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, place or _place(entry.name)))
+                    else:
+                        total += entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:  # not made yet, or swapped by a run meanwhile
+            continue
+        if total:
+            sizes[place] = sizes.get(place, 0) + total
+    return sizes
+
+
+def _place(folder: str) -> str:
+    """``P1`` of ``plate=P1``, ``P1.zarr`` of itself, nothing of any other folder."""
+    if folder.startswith("plate="):
+        return folder.removeprefix("plate=")
+    return folder if folder.endswith(".zarr") and not folder.startswith(".") else ""
+
+
+def free_bytes(home: Home) -> int:
+    """Free space where the home lies."""
+    return shutil.disk_usage(home.root).free
+
+
+def _layers(screen: Screen, store: TableStore, plate: str) -> Iterator[tuple[str, list[Path]]]:
+    for table in TABLES.values():
+        if table.grain != "plate" or table.name == "rejected_files":
+            continue
+        for model in screen.settings.models if table.per_model else (None,):
+            name = f"{table.name}/{model}" if model else table.name
+            yield name, store.parts(table.name, model, plate)
+
+
+def stale_layers(screen: Screen, store: TableStore, plate: str) -> Iterator[str]:
+    """Images and vectors of a plate that were made by other settings than those in force, as ``table/model``."""
+    try:
+        calibration = calibration_of(store, plate)
+    except PhenoassetsError:
+        return
+    wanted: dict[tuple[str, str | None], str] = {("corrected_images", None): correction_recipe(screen, calibration)}
+    for model in screen.settings.models:
+        try:
+            wanted["embeddings", model] = embedding_recipe(screen, model_digest(screen, model), calibration)
+        except PhenoassetsError:
+            continue
+    for (table, name), recipe in wanted.items():
+        found = {recipe_of(part) for part in store.parts(table, name, plate)}
+        if found and (found != {recipe} or (table == "corrected_images" and _lacks_a_channel(screen, store, plate))):
+            yield f"{table}/{name}" if name else table
+
+
+def _lacks_a_channel(screen: Screen, store: TableStore, plate: str) -> bool:
+    """Whether images of a channel that ``screen.toml`` names are kept, but none is corrected: it was named later."""
+    measured = store.read("image_quality", plate=plate, columns=["channel", "keep"])
+    made = store.read("corrected_images", plate=plate, columns=["channel"])["channel"].unique()
+    wanted = measured.filter("keep", pl.col("channel").is_in(screen.settings.channels))["channel"].unique()
+    return not set(wanted) <= set(made)

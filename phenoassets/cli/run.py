@@ -1,0 +1,162 @@
+"""Runs without a daemon: the command line's way to materialize plates and answers, seen later in the UI.
+
+In go the definitions of a home and what to make; out comes what failed, one line each. Runs are Dagster's own, in this
+process, with the same locks and pools as those of the UI. Which plates there are is decided by the caller.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from assets.factory import PLATE_PARTITION
+from phenoassets.admin.homes import bytes_to_come, plates_to_run, require_space
+from phenoassets.admin.status import treatment_time_problem
+from phenoassets.errors import PhenoassetsError
+from phenoassets.screen.plate_files import list_plate
+from phenoassets.screen.settings import Screen
+from phenoassets.steps.effects import unknown_curated_conditions
+from phenoassets.store.home import Home, check_plate_name
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore
+from sensors.runs import fail_orphaned_runs, process_tag
+
+_SETTINGS = Path(__file__).resolve().parents[2] / "dagster.yaml"
+
+
+@dataclass
+class RunResult:
+    """What runs left undone: the failures in words."""
+
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything asked for was made."""
+        return not self.failures
+
+
+def prepare_dagster_home(home: Home) -> Path:
+    """Make ``<home>/dagster`` with the project's ``dagster.yaml``, unless the home has its own."""
+    target = home.dagster / "dagster.yaml"
+    home.dagster.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        shutil.copyfile(_SETTINGS, target)
+    return home.dagster
+
+
+@contextmanager
+def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Dagster instance of a home."""
+    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
+        yield instance
+
+
+def run_screen(
+    definitions: dg.Definitions,
+    screen: Screen,
+    named: Sequence[str],
+    models: Sequence[str],
+    *,
+    tell: Callable[[str], None],
+) -> RunResult:
+    """Materialize plates one after the other, then the screen's answers; a plate that fails holds up no other.
+
+    Parameters
+    ----------
+    definitions
+        Definitions of the home.
+    screen
+        The screen.
+    named
+        Plates; every plate among the exports where none is named.
+    models
+        Models to run.
+    tell
+        Called with one line a plate.
+    """
+    outcome = RunResult()
+    keys = [key for key in _keys(definitions) if len(key.path) == 1 or key.path[1] in models]
+    per_plate = [key for key in keys if key.path[0] != "warehouse" and TABLES[key.path[0]].grain == "plate"]
+    answers = [key for key in keys if key not in per_plate]
+    plates = plates_to_run(screen, named)
+    with instance_of(screen.home) as instance:
+        for run_id in fail_orphaned_runs(instance):
+            tell(f"run {run_id} is marked as failed: its process is gone")
+        for number, plate in enumerate(plates, start=1):
+            tell(f"plate {plate} ({number} of {len(plates)})")
+            outcome.failures += _run_plate(definitions, instance, screen, plate, per_plate)
+        tell("the screen's answers")
+        outcome.failures += _execute(definitions, instance, answers, "screen")
+        with suppress(PhenoassetsError):  # told by the run itself
+            unheeded = unknown_curated_conditions(screen, TableStore(screen.home))
+            outcome.failures += [unheeded] if unheeded else []
+    return outcome
+
+
+def _run_plate(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, screen: Screen, plate: str, keys: Sequence[dg.AssetKey]
+) -> list[str]:
+    try:
+        check_plate_name(plate)
+        listed = int(list_plate(screen, plate).images["bytes"].sum())
+        require_space(screen, plate, bytes_to_come(TableStore(screen.home), plate, listed))
+    except PhenoassetsError as error:
+        return [str(error)]
+    instance.add_dynamic_partitions(PLATE_PARTITION or "plate", [plate])
+    failures = _execute(definitions, instance, keys, f"plate {plate}", partition=plate)
+    waits = "" if failures else treatment_time_problem(TableStore(screen.home), plate)
+    return [*failures, waits] if waits else failures
+
+
+def _keys(definitions: dg.Definitions) -> list[dg.AssetKey]:
+    return sorted(definitions.resolve_asset_graph().materializable_asset_keys)
+
+
+def _execute(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    keys: Sequence[dg.AssetKey],
+    what: str,
+    partition: str | None = None,
+) -> list[str]:
+    job = definitions.resolve_implicit_global_asset_job_def()
+    run_id = str(uuid.uuid4())
+    result = job.execute_in_process(
+        instance=instance,
+        run_id=run_id,
+        tags=process_tag(run_id, os.getpid()),
+        partition_key=partition,
+        asset_selection=list(keys),
+        raise_on_error=False,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # errors are told in our words
+    )
+    failures = [
+        f"{what}, {event.step_key}: {_words(event.step_failure_data.error)}"
+        for event in result.all_events
+        if event.is_step_failure and event.step_failure_data.error is not None
+    ]
+    if not result.success and not failures:
+        failures = [f"{what}: run {result.run_id} failed; open it in the UI"]
+    return failures
+
+
+def _words(error: Any) -> str:
+    """The innermost cause in one line; the class is named where the error is none of ours."""
+    while error.cause is not None:
+        error = error.cause
+    text = " ".join(error.message.strip().split())
+    ours = {c.__name__ for c in _all_errors(PhenoassetsError)}
+    name = (error.cls_name or "").rsplit(".", 1)[-1]
+    return text.split(": ", 1)[1] if name in ours and ": " in text else text
+
+
+def _all_errors(cls: type) -> list[type]:
+    children: list[type] = type.__subclasses__(cls)
+    return [cls, *(c for child in children for c in _all_errors(child))]

@@ -1,0 +1,15 @@
+"""Pictures of one plate from its small tables: layout, quality, illumination, growth, distances."""
+
+from __future__ import annotations
+
+from phenoassets.figures.drawing import plates as plate_plots
+from phenoassets.figures.safely import never_failing
+from phenoassets.screen.settings import Screen
+from phenoassets.store.tables import TableStore
+
+
+@never_failing
+def plate_map(screen: Screen, store: TableStore, plate: str) -> bytes | None:
+    """Layout of a plate: role, compound and dose of each well."""
+    wells = store.read("plate_maps", plate=plate)
+    return plate_plots.plate_map(wells, title=f"Plate map of {plate}") if wells.height else None

@@ -1,0 +1,1 @@
+"""How networks are trained: crops of training images, the autoencoder, and the weights that are shipped."""

@@ -1,0 +1,87 @@
+"""What the sheets say of a plate, and the small tables that follow: plate maps, CSV files, ``screen.toml``.
+
+In go the sheets; out come digests of what they say, and names of tables. Images and embeddings never follow from a
+sheet, and no image file is looked at. When tables are made anew is decided by ``corrections``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from phenoassets.errors import PhenoassetsError
+from phenoassets.screen.plate_files import confluence_table, find_plate_map
+from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
+from phenoassets.store.tables import TableStore, digest_of
+
+
+@dataclass(frozen=True)
+class Sheets:
+    """Digests of what the sheets say of one plate: all of it, and the part that well profiles are made by."""
+
+    everything: str
+    profiles: str
+
+
+def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, Sheets], dict[str, str]]:
+    """Digests of what the sheets say of each plate, and why those of others cannot be read.
+
+    Parameters
+    ----------
+    screen
+        The screen.
+    folders
+        Folder of each plate that is looked at.
+
+    Returns
+    -------
+    found, troubles
+        A plate without a readable plate map is only in the second.
+    """
+    settings = screen.settings
+    shared = digest_of(
+        screen.compounds.rows(),
+        settings.controls.model_dump(),
+        settings.trajectories.model_dump(include=DISTANCE_SETTINGS),
+        settings.sphering.regularization,
+    )
+    profiles = digest_of(settings.profiles.model_dump(), settings.quality.model_dump(), settings.channels)
+    found, troubles = {}, {}
+    for plate, folder in folders.items():
+        try:
+            files = (find_plate_map(screen, plate, folder), confluence_table(screen, plate, folder))
+            content = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file is not None]
+        except PhenoassetsError as error:
+            troubles[plate] = str(error)
+        except OSError as error:
+            troubles[plate] = f"plate {plate}: {error.filename} cannot be read: {error.strerror or error}"
+        else:
+            found[plate] = Sheets(digest_of(shared, profiles, screen.plate_row(plate), content)[:16], profiles[:16])
+    return found, troubles
+
+
+def read_answer_settings(screen: Screen) -> str:
+    """Digest of what the screen's answers alone follow from: settings, and a curator's effects."""
+    settings = screen.settings
+    curated = None if screen.curated_file is None else hashlib.sha256(screen.curated_file.read_bytes()).hexdigest()
+    sections = (settings.sphering, settings.treatments, settings.trajectories, settings.phenotypes)
+    return digest_of(*(section.model_dump() for section in sections), settings.primary_model, curated)[:16]
+
+
+def tables_of_sheets(
+    store: TableStore, plate: str, models: Iterable[str], *, profiles: bool
+) -> list[tuple[str, str | None]]:
+    """Tables (and models) of a plate that its sheets make stale, as far as what they are made from is there."""
+    tables: list[tuple[str, str | None]] = [("plates", None), ("plate_maps", None)]
+    if store.parts("scans", plate=plate):
+        tables.append(("scans", None))  # their clock follows the time zone
+    if store.parts("image_quality", plate=plate):
+        tables.append(("growth_curves", None))
+    for model in models:
+        if profiles and store.parts("embeddings", model, plate):
+            tables.append(("well_profiles", model))
+        if store.parts("well_profiles", model, plate) or ("well_profiles", model) in tables:
+            tables.append(("temporal_distances", model))
+    return tables

@@ -1,0 +1,372 @@
+"""What a screen says of itself: ``screen.toml``, ``plates.csv`` and ``compounds.csv``.
+
+In go three small files; out come checked settings and two tidy frames. Unknown keys and columns are refused, every
+problem is listed in one error, and nothing is guessed. A file found in the exports folder serves until the home has
+its own. Plate maps are ``incucyte``'s.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from phenoassets.errors import SettingsError
+from phenoassets.imaging.correction import RECIPES
+from phenoassets.incucyte.plate_maps.conditions import DEFAULT_NEGATIVE, NEVER
+from phenoassets.incucyte.textfile import decode, delimiter_of, parse_number
+from phenoassets.screen.csv_sheets import TextSheet, read_text_sheet
+from phenoassets.store.home import Home, check_model_name, check_plate_name
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Exports(_Section):
+    """The landing folder and when a scan counts as settled."""
+
+    folder: str = Field("exports", description="landing folder; relative to the home, or absolute (a share, read-only)")
+    settle_minutes: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="minutes without any change, between two observations of ours"
+    )
+    tick_seconds: Positive = Field(30.0, description="time budget of one look at the landing folder")
+    max_attempts: Count = Field(4, description="failed runs of one state of a plate before it is given up")
+    retry_minutes: Positive = Field(5.0, description="wait before the second attempt; doubled each time")
+
+
+class Controls(_Section):
+    """How control wells are recognised in a plate map."""
+
+    negative: str = Field(DEFAULT_NEGATIVE, description="pattern of a negative control's compound")
+    positive: str = Field(NEVER, description="pattern of a positive control's compound; none by default")
+
+    @field_validator("negative", "positive")
+    @classmethod
+    def _is_a_pattern(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"{value!r} is no regular expression: {error}") from None
+        return value
+
+
+class Correction(_Section):
+    """How raw images are corrected."""
+
+    recipe: str = Field("flat_field", description="a name of phenoassets.imaging.correction.RECIPES")
+    calibration_scans: Count = Field(3, description="first settled scans that illumination and limits come from")
+
+    @model_validator(mode="after")
+    def _recipe_is_known(self) -> Correction:
+        if self.recipe not in RECIPES:
+            raise ValueError(f"recipe {self.recipe!r} is not known; choose one of {', '.join(RECIPES)}")
+        return self
+
+
+class Quality(_Section):
+    """Which images are kept."""
+
+    drop_flagged: bool = Field(True, description="whether flagged images stay out of profiles")
+
+
+class Embedding(_Section):
+    """How images become vectors."""
+
+    precision: Literal["float32", "bf16", "float16"] = Field("float32", description="arithmetic of the networks")
+    stored: Literal["float32", "float16"] = Field("float32", description="type of the stored vectors")
+
+
+class Profiles(_Section):
+    """How vectors become well profiles."""
+
+    method: Literal["mean", "median"] = "mean"
+
+
+class Sphering(_Section):
+    """How profiles are whitened against the controls."""
+
+    regularization: Positive = Field(1e-2, description="added to the eigenvalues of the controls' covariance")
+    window_scans: Count = Field(5, description="last scans of a well that make its endpoint profile")
+
+
+class Treatments(_Section):
+    """Which treatments count as strong."""
+
+    q_value: Fraction = Field(0.05, description="largest false discovery rate of the strong set")
+    seed: Seed = 0
+
+
+class Trajectories(_Section):
+    """How each condition's course over time is made, clustered and named."""
+
+    metric: Literal["euclidean", "cosine", "correlation", "braycurtis"] = "euclidean"
+    features: Literal["raw", "sphered"] = "sphered"
+    metrics: tuple[Literal["euclidean", "cosine", "correlation", "braycurtis"], ...] = Field(
+        ("euclidean", "cosine"), description="distances that are stored"
+    )
+    stored_features: tuple[Literal["raw", "sphered"], ...] = Field(
+        ("raw", "sphered"), description="feature spaces whose distances are stored"
+    )
+    tolerance_hours: Positive = Field(1.0, description="largest gap between a condition's scan and the controls'")
+    recipe: Literal["default", "paper"] = Field(
+        "default", description="a name of phenoassets.trajectories.preparation.RECIPES"
+    )
+    scaling: Literal["none", "condition", "cell_line_drug", "cell_line"] | None = Field(
+        None, description="what is scaled to [0, 1] together, instead of the recipe's"
+    )
+    smoothing_points: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="window of the rolling median, odd, instead of the recipe's"
+    )
+    max_gap_hours: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="longest gap that is filled by a straight line, instead of the recipe's"
+    )
+    k: Annotated[int, Field(ge=2, le=9)] = Field(8, description="number of clusters")
+    n_bootstrap: Annotated[int, Field(ge=0)] = Field(200, description="resamples of wells behind every band")
+    growth: bool = Field(True, description="whether confluence joins the distance in naming effects")
+    window_points: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="how many time points DTW may shift a curve; any by default"
+    )
+    n_init: Count = Field(1, description="starts of the k-means, of which the best is kept")
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _window_is_odd(self) -> Trajectories:
+        if self.smoothing_points is not None and self.smoothing_points % 2 == 0:
+            raise ValueError("smoothing_points must be odd")
+        return self
+
+
+class Phenotypes(_Section):
+    """How the phenotype map is drawn."""
+
+    n_neighbors: Annotated[int, Field(ge=2)] = 15
+    min_dist: Annotated[float, Field(ge=0, le=1)] = 0.1
+    min_cluster_size: Annotated[int, Field(ge=2)] = 5
+    seed: Seed = 27
+
+
+class Refresh(_Section):
+    """When the screen's answers are drawn anew."""
+
+    refresh_minutes: Annotated[float, Field(ge=0)] = Field(5.0, description="at most one refresh in this time")
+
+
+class Storage(_Section):
+    """What must be free before a run starts."""
+
+    min_free_gb: Annotated[float, Field(ge=0)] = Field(1.0, description="free space left over after a run")
+
+
+class ScreenSettings(_Section):
+    """Everything ``screen.toml`` may say; each section has defaults."""
+
+    name: str = "screen"
+    models: tuple[str, ...] = ("convae_pooled", "convae", "pixel_pca")
+    primary_model: str = "convae_pooled"
+    channels: tuple[str, ...] = ("phase",)
+    exports: Exports = Exports()
+    controls: Controls = Controls()
+    correction: Correction = Correction()
+    quality: Quality = Quality()
+    embedding: Embedding = Embedding()
+    profiles: Profiles = Profiles()
+    sphering: Sphering = Sphering()
+    treatments: Treatments = Treatments()
+    trajectories: Trajectories = Trajectories()
+    phenotypes: Phenotypes = Phenotypes()
+    refresh: Refresh = Refresh()
+    storage: Storage = Storage()
+
+    @model_validator(mode="after")
+    def _primary_is_listed(self) -> ScreenSettings:
+        for model in self.models:
+            check_model_name(model)
+        if not self.models:
+            raise ValueError("models is empty; name at least one")
+        if len(set(self.models)) != len(self.models):
+            raise ValueError("models names a model twice")
+        if not self.channels:
+            raise ValueError("channels is empty; name at least one, for instance phase")
+        if self.primary_model not in self.models:
+            raise ValueError(f"primary_model {self.primary_model!r} is not among models {list(self.models)}")
+        if self.trajectories.metric not in self.trajectories.metrics:
+            raise ValueError("trajectories.metric is not among trajectories.metrics")
+        if self.trajectories.features not in self.trajectories.stored_features:
+            raise ValueError("trajectories.features is not among trajectories.stored_features")
+        return self
+
+
+_PLATE_COLUMNS: Mapping[str, pl.DataType] = {
+    "plate": pl.String(),
+    "cell_line": pl.String(),
+    "plate_map": pl.String(),
+    "confluence_table": pl.String(),
+    "batch": pl.String(),
+    "vessel_id": pl.String(),
+    "treated_at": pl.Datetime("us"),
+    "treated_after_hours": pl.Float64(),
+    "dilution": pl.Float64(),
+    "time_zone": pl.String(),
+    "um_per_pixel": pl.Float64(),
+}
+_COMPOUND_COLUMNS: Mapping[str, pl.DataType] = {
+    "alias": pl.String(),
+    "canonical": pl.String(),
+    "cas": pl.String(),
+    "moa": pl.String(),
+    "solvent": pl.String(),
+}
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One screen's settings and sheets.
+
+    Parameters
+    ----------
+    home
+        Where it lives.
+    settings
+        ``screen.toml``.
+    plates
+        ``plates.csv`` (plate, cell_line?, plate_map?, confluence_table?, batch?, vessel_id?, treated_at?,
+        treated_after_hours?, dilution?, time_zone?, um_per_pixel?).
+    compounds
+        ``compounds.csv`` (alias, canonical, cas?, moa?, solvent?).
+    """
+
+    home: Home
+    settings: ScreenSettings
+    plates: pl.DataFrame
+    compounds: pl.DataFrame
+
+    @property
+    def exports(self) -> Path:
+        """The landing folder."""
+        return exports_folder(self.home, self.settings)
+
+    @property
+    def curated_file(self) -> Path | None:
+        """``curated_effects.csv``: the home's, else the landing folder's; None where there is none."""
+        own = self.home.curated_file
+        return next((path for path in (own, self.exports / own.name) if path.is_file()), None)
+
+    def plate_row(self, plate: str) -> dict[str, Any]:
+        """What ``plates.csv`` says of `plate`; every column null where it says nothing."""
+        rows = self.plates.filter(pl.col("plate") == plate).to_dicts()
+        return rows[0] if rows else dict.fromkeys(_PLATE_COLUMNS) | {"plate": plate}
+
+
+def exports_folder(home: Home, settings: ScreenSettings) -> Path:
+    """The landing folder that `settings` name, resolved against the home."""
+    folder = Path(settings.exports.folder).expanduser()
+    return folder if folder.is_absolute() else home.root / folder
+
+
+def read_settings(path: Path) -> ScreenSettings:
+    """Read ``screen.toml``.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be read, is no TOML, or a key is unknown or out of range; every problem is listed.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    try:
+        return ScreenSettings.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'screen'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
+        raise SettingsError(f"{path}: {problems}") from error
+
+
+def load_screen(home: Home | Path) -> Screen:
+    """Read a screen's three files from its home, or from the exports folder where the home has none.
+
+    Raises
+    ------
+    SettingsError
+        If one of them cannot be meant.
+    """
+    home = home if isinstance(home, Home) else Home(home)
+    settings = read_settings(home.settings_file) if home.settings_file.is_file() else None
+    if settings is None:
+        landed = exports_folder(home, ScreenSettings()) / "screen.toml"
+        settings = read_settings(landed) if landed.is_file() else ScreenSettings()
+    exports = exports_folder(home, settings)
+
+    def sheet(own: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.DataFrame:
+        path = next((p for p in (own, exports / own.name) if p.is_file()), None)
+        if path is None:
+            return pl.DataFrame(schema=dict(columns))
+        return _read_sheet(path, columns, key)
+
+    plates = sheet(home.plates_file, _PLATE_COLUMNS, "plate")
+    for plate in plates["plate"]:
+        check_plate_name(plate)
+    both = plates.filter(pl.col("treated_at").is_not_null() & pl.col("treated_after_hours").is_not_null())
+    if both.height:
+        raise SettingsError(f"plates.csv: plate {both['plate'][0]} has treated_at and treated_after_hours; keep one")
+    return Screen(home, settings, plates, sheet(home.compounds_file, _COMPOUND_COLUMNS, "alias"))
+
+
+def _read_sheet(path: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.DataFrame:
+    sheet = read_text_sheet(path, tuple(columns), (key,), {"canonical name": "canonical"})
+    # A plate's folder may come from a Mac, which writes its name in other code points.
+    frame = sheet.frame.with_columns(pl.col(key).str.normalize("NFC")) if key == "plate" else sheet.frame
+    keys = frame[key]
+    if keys.null_count():
+        raise SettingsError(f"{path}: row {sheet.numbers[int(keys.is_null().arg_true()[0])]} has no {key}")
+    doubled = keys.filter(keys.is_duplicated())
+    if doubled.len():
+        raise SettingsError(f"{path}: {key} {doubled[0]!r} stands there twice")
+    delimiter = delimiter_of(decode(path.read_bytes()).split("\n", maxsplit=1)[0].strip() + ",")
+    sheet = TextSheet(frame, sheet.numbers)
+    return pl.DataFrame([_typed(path, sheet, name, dtype, delimiter) for name, dtype in columns.items()])
+
+
+def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType, delimiter: str) -> pl.Series:
+    if name not in sheet.frame.columns:
+        return pl.Series(name, [None] * sheet.frame.height, dtype=dtype)
+    text = sheet.frame[name]
+    if isinstance(dtype, pl.String):
+        return text
+    if isinstance(dtype, pl.Datetime):
+        value = text.str.replace(" ", "T").str.to_datetime("%Y-%m-%dT%H:%M:%S", strict=False, time_unit="us")
+        minutes = text.str.replace(" ", "T").str.to_datetime("%Y-%m-%dT%H:%M", strict=False, time_unit="us")
+        value = value.fill_null(minutes)
+        remedy = "write local time as 2019-08-30 14:05"
+    else:
+        numbers = [None if cell is None else parse_number(cell, delimiter) for cell in text]
+        value = pl.Series(name, numbers, dtype=dtype)
+        remedy = "write a number without thousands separators"
+    bad = (value.is_null() & text.is_not_null()).arg_true()
+    if bad.len():
+        row = int(bad[0])
+        raise SettingsError(f"{path}: row {sheet.numbers[row]}, {name}: {text[row]!r}; {remedy}")
+    if name in ("dilution", "um_per_pixel") and (value.fill_null(1.0) <= 0).any():
+        raise SettingsError(f"{path}: {name} must be above 0")
+    return value
+
+
+# Settings under [trajectories] that distances are made by; the others only concern the answers.
+DISTANCE_SETTINGS = {"metrics", "stored_features", "tolerance_hours", "n_bootstrap", "seed"}

@@ -1,0 +1,79 @@
+"""Questions in SQL from the command line: ask one or several homes, show the answer.
+
+In go homes and a query; out comes a frame, or text on a stream. The views are ``views``'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+import duckdb
+import polars as pl
+
+from phenoassets.errors import PhenoassetsError
+from phenoassets.screen.settings import load_screen
+from phenoassets.sql.views import connect, damaged_file
+from phenoassets.store.home import Home
+
+_ROWS = 60
+
+
+class QueryError(PhenoassetsError):
+    """A query cannot be answered."""
+
+
+def run_query(homes: Sequence[Home], query: str) -> pl.DataFrame:
+    """Answer `query` over the views of `homes`.
+
+    Raises
+    ------
+    QueryError
+        If a home does not exist, or DuckDB refuses the query.
+    StoreError
+        If a file of a table is damaged.
+    """
+    missing = [str(home.root) for home in homes if not home.root.is_dir()]
+    if missing:
+        raise QueryError(f"no home at {', '.join(missing)}; name one with --home")
+    screens = [load_screen(home) for home in homes]
+    connection = connect(screens)
+    try:
+        answer: pl.DataFrame = connection.sql(query).pl()
+    except duckdb.Error as error:
+        raise damaged_file(error, screens) or QueryError(" ".join(str(error).split())) from error
+    except pl.exceptions.ComputeError as error:
+        raise QueryError(
+            f"a column's type cannot be shown; cast it to VARCHAR ({' '.join(str(error).split())})"
+        ) from error
+    except AttributeError as error:
+        raise QueryError("the statement gives no rows; ask a SELECT") from error
+    finally:
+        connection.close()
+    return answer
+
+
+def print_result(frame: pl.DataFrame, kind: str, stream: TextIO) -> None:
+    """Write `frame` to `stream` as ``table``, ``csv``, ``json`` or ``parquet``."""
+    if kind == "parquet":
+        frame.write_parquet(stream.buffer)
+    elif kind == "json":
+        stream.write(frame.write_json() + "\n")
+    elif kind == "csv":
+        nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
+        texts = [
+            pl.Series(name, [None if v is None else str(v) for v in frame[name].to_list()], dtype=pl.String)
+            for name in nested
+        ]
+        stream.write(frame.with_columns(texts).write_csv())
+    else:
+        with pl.Config(
+            tbl_rows=_ROWS,
+            tbl_cols=-1,
+            tbl_hide_dataframe_shape=True,
+            tbl_hide_column_data_types=True,
+            fmt_str_lengths=60,
+            tbl_width_chars=200,
+            tbl_formatting="MARKDOWN",
+        ):
+            stream.write(f"{frame}\n{frame.height} rows\n")

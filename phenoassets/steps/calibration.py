@@ -1,0 +1,140 @@
+"""What is estimated over a plate from its first settled scans, once, and then frozen: uneven light, quality limits.
+
+In go the catalogue and the files; out comes ``illumination``. How light and limits are estimated is ``imaging``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from phenoassets.errors import ExportError, ImageError, ProfileError
+from phenoassets.imaging.illumination import estimate_illumination, spread
+from phenoassets.imaging.quality import PHASE, estimate_limits, measure
+from phenoassets.imaging.reading import read_image
+from phenoassets.screen.settings import Screen
+from phenoassets.steps.provenance import calibration_digest, calibration_of, version_of
+from phenoassets.steps.step import Progress, StepResult, no_progress
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore, atomic_path, digest_of
+
+_KEY = ("image_id", "plate", "well", "field", "channel", "scan")
+
+
+def calibrate(screen: Screen, store: TableStore, plate: str, progress: Progress = no_progress) -> StepResult:
+    """Estimate illumination and quality limits of each channel from the first settled scans, once; then leave them.
+
+    Scans of which nothing can be used are passed over.
+    """
+    known = store.read("illumination", plate=plate)
+    images = store.read("raw_images", plate=plate)
+    scans = store.read("scans", plate=plate).sort("hours_since_start")
+    channels = [c for c in images["channel"].unique().sort() if c not in set(known["channel"])]
+    rows, notes = known.to_dicts(), {}
+    for channel in channels:
+        of_channel = images.filter(pl.col("channel") == channel)
+        timed = scans.filter(pl.col("scan").is_in(of_channel["scan"].unique().to_list()))
+        problem: ProfileError | None = None
+        for few in timed["scan"].to_frame().iter_slices(screen.settings.correction.calibration_scans):
+            try:
+                row, flat = _calibrate_channel(
+                    screen, store, plate, channel, of_channel, few["scan"].to_list(), progress
+                )
+            except ProfileError as error:
+                problem = problem or error
+                continue
+            rows.append(row)
+            if flat:
+                notes[f"flat: {channel}"] = "its first pictures are too dark to estimate the illumination from"
+            break
+        else:
+            if problem is not None and channel in screen.settings.channels:
+                raise problem
+            notes[f"not calibrated: {channel}"] = str(problem or "no scan of it is known")
+    if len(rows) > known.height:
+        schema = {c.name: c.dtype for c in TABLES["illumination"].columns}
+        frame = pl.DataFrame(rows, schema=schema)  # type: ignore[arg-type]
+        founding = calibration_of(store, plate) if known.height else calibration_digest(frame)
+        store.write("illumination", frame, plate=plate, recipe=founding)
+    frame = store.read("illumination", plate=plate)
+    frozen = {f"frozen: {c}": ", ".join(s) for c, s in frame.select("channel", "scans").iter_rows()}
+    return StepResult("illumination", frame.height - known.height, frame.height, version_of(frame), frozen | notes)
+
+
+def _calibrate_channel(
+    screen: Screen,
+    store: TableStore,
+    plate: str,
+    channel: str,
+    images: pl.DataFrame,
+    scans: list[str],
+    progress: Progress,
+) -> tuple[dict[str, Any], bool]:
+    """Row of ``illumination``, and whether its function is flat for want of light."""
+    chosen = images.filter(pl.col("scan").is_in(scans)).sort("scan", "well", "field")
+    size = chosen.group_by("height", "width").len().sort("len", "height", "width", descending=True).head(1)
+    chosen = chosen.join(size, on=["height", "width"], how="semi", maintain_order="left")
+    rows = chosen.to_dicts()
+    read: list[dict[str, Any]] = []
+    failed: list[ImageError] = []
+    with ThreadPoolExecutor() as pool:
+        for done, result in enumerate(pool.map(_measured(screen), rows), start=1):
+            if isinstance(result, ImageError):
+                failed.append(result)
+            else:
+                read.append(result)
+            progress(done, len(rows))
+    if not read:
+        passing = any(error.reason in ("io_error", "no_permission") for error in failed)
+        raise (ExportError if passing else ProfileError)(
+            f"plate {plate}: none of the {len(rows)} images of channel {channel} in its first scans can be read, "
+            f"the first because: {failed[0]}"
+        )
+    limits = estimate_limits(_quality_frame(read))
+    usable = [
+        row["path"]
+        for row in chosen.join(_quality_frame(read), on="image_id", how="semi", maintain_order="left").to_dicts()
+    ]
+    flat = False
+    try:
+        light = estimate_illumination(read_image(screen.exports / usable[n]) for n in spread(len(usable)))
+    except ImageError as error:
+        if channel == PHASE or error.reason != "no_illumination":
+            raise ProfileError(f"plate {plate}, channel {channel}: {error}") from error
+        flat, light = True, np.ones((rows[0]["height"], rows[0]["width"]), np.float32)  # a reporter not yet on
+    path = store.home.illumination(plate) / f"{channel}.npy"
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, light, allow_pickle=False)
+    row = {
+        "plate": plate,
+        "channel": channel,
+        "digest": digest_of(light.tobytes().hex(), limits.to_json()),
+        "scans": scans,
+        "n_images": len(usable),
+        "height": light.shape[0],
+        "width": light.shape[1],
+        "path": store.home.relative(path),
+        "limits": limits.to_json(),
+    }
+    return row, flat
+
+
+def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | ImageError]:
+    def one(row: dict[str, Any]) -> dict[str, Any] | ImageError:
+        try:
+            found = measure(read_image(screen.exports / row["path"]), row["channel"])
+        except ImageError as error:
+            return error
+        return {name: row[name] for name in _KEY} | found
+
+    return one
+
+
+def _quality_frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    skip = {"flags", "keep"}
+    schema = {c.name: c.dtype for c in TABLES["image_quality"].columns if c.name not in skip}
+    return pl.DataFrame(rows, schema=schema)  # type: ignore[arg-type]

@@ -1,0 +1,112 @@
+"""From pictures to vectors to curves: embeddings, well profiles, distances and growth of one plate.
+
+In go the plate's Zarr and tables; out come four tables. Only images without a vector are embedded; the small tables
+that follow are made anew from all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from shlex import quote as quoted
+from typing import Any, Literal
+
+import polars as pl
+from numpy.typing import NDArray
+
+from phenoassets.embedding import embed_images
+from phenoassets.errors import ModelError
+from phenoassets.imaging.store import PlateStore, ShardReader
+from phenoassets.models import load_model
+from phenoassets.models.base import Model
+from phenoassets.screen.settings import Screen
+from phenoassets.steps.provenance import (
+    calibration_of,
+    correction_recipe,
+    embedding_recipe,
+    require_recipe,
+    version_of,
+)
+from phenoassets.steps.step import Progress, StepResult, no_progress
+from phenoassets.store.incremental import GrowingTable, recover
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore
+
+_PART = 4096
+
+
+def embed(
+    screen: Screen,
+    store: TableStore,
+    plate: str,
+    name: str,
+    *,
+    device: str = "cpu",
+    batch_size: Callable[[Model], int] = lambda _: 64,
+    progress: Progress = no_progress,
+) -> StepResult:
+    """Embed each corrected and kept image that has no vector of this model yet."""
+    precision = screen.settings.embedding.precision
+    model = load_model(name, root=screen.home.models, device=device, precision=precision)
+    recover(store.folder("corrected_images", plate=plate))  # a killed exchange: the rows may be new, the pixels old
+    calibration = calibration_of(store, plate)
+    recipe = embedding_recipe(screen, model.digest, calibration)
+    require_recipe(store, "corrected_images", plate, correction_recipe(screen, calibration))
+    table = GrowingTable(store, "embeddings", plate, recipe, model=name)
+    new = _kept(screen, store, plate).filter(~pl.col("image_id").is_in(table.done()))
+    dtype = screen.settings.embedding.stored
+    failed: list[str] = []
+    done = 0
+    if new.height:
+        pixels = PlateStore(store.home.zarr(plate), root=store.home.root)
+        size = batch_size(model)
+        for part in new.sort("scan", "well", "field", "channel").iter_slices(_PART):
+            failed += _embed_part(pixels, part, model, table, size, dtype, lambda n: progress(done + n, new.height))  # noqa: B023  # called before `done` moves
+            done += part.height
+    if failed:
+        kept = "the earlier vectors stay" if table.stale else "the others are"
+        raise ModelError(
+            f"plate {plate}: {len(failed)} corrected images cannot be embedded, {failed[0]}; "
+            f"{kept}; phenoassets plate reimport {quoted(plate)} makes them anew"
+        )
+    exchanged = table.finish()
+    ids = store.read("embeddings", name, plate, ["image_id"])
+    notes: dict[str, object] = {"device": device, "width": model.dim, "model digest": model.digest[:12]}
+    if exchanged:
+        notes["recomputed"] = "the whole plate, under a new recipe"
+    return StepResult("embeddings", new.height, ids.height, version_of(ids, recipe), notes)
+
+
+def _kept(screen: Screen, store: TableStore, plate: str) -> pl.DataFrame:
+    images = store.read("corrected_images", plate=plate).filter(pl.col("channel").is_in(screen.settings.channels))
+    if not screen.settings.quality.drop_flagged:
+        return images
+    keep = store.read("image_quality", plate=plate, columns=["image_id", "keep"]).filter("keep")
+    return images.join(keep, on="image_id", how="semi")
+
+
+def _embed_part(
+    pixels: PlateStore,
+    part: pl.DataFrame,
+    model: Model,
+    table: GrowingTable,
+    batch_size: int,
+    dtype: Literal["float32", "float16"],
+    progress: Callable[[int], None],
+) -> list[str]:
+    rows = part.sort("well", "field", "channel", "index").to_dicts()
+    kept: list[dict[str, Any]] = []
+    vectors: list[NDArray[Any]] = []
+
+    def write(items: Sequence[dict[str, Any]], found: NDArray[Any]) -> None:
+        kept.extend(items)
+        vectors.append(found)
+
+    result = embed_images(
+        rows, ShardReader(pixels, rows).read, model, write, batch_size=batch_size, dtype=dtype, progress=progress
+    )
+    if kept:
+        names = [n for n in TABLES["embeddings"].names if n not in ("model", "embedding")]
+        frame = pl.DataFrame([{n: row[n] for n in names} for row in kept], schema_overrides={"field": pl.Int32})
+        columns = [pl.Series("embedding", block) for block in vectors]
+        table.append(frame.with_columns(pl.lit(model.name).alias("model"), pl.concat(columns).alias("embedding")))
+    return [f"{f.item['well']} field {f.item['field']} {f.item['scan']}: {f.detail}" for f in result.failures]

@@ -1,0 +1,91 @@
+"""Where a plate's files lie among the exports, and its sheets: ``plates`` and ``plate_maps``.
+
+In go the landing folder and ``plates.csv``; out come two tables. No image file is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from phenoassets.errors import SettingsError
+from phenoassets.incucyte.plate_maps.conditions import ControlRules
+from phenoassets.incucyte.plate_maps.reading import read_plate_map
+from phenoassets.incucyte.textfile import nfc
+from phenoassets.screen.plate_files import find_plate_map, list_plate
+from phenoassets.screen.settings import Screen
+from phenoassets.steps.provenance import version_of
+from phenoassets.steps.step import StepResult
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore
+
+
+def register_plate(screen: Screen, store: TableStore, plate: str) -> StepResult:
+    """Write the plate's row of ``plates``.
+
+    Raises
+    ------
+    SettingsError
+        If the home has tables of a plate of that name in other code points.
+    """
+    list_plate(screen, plate)
+    _require_one_spelling(store, plate)
+    frame = plate_row_now(screen, plate)
+    store.write("plates", frame, plate=plate)
+    unspecified = frame["cell_line"].item() == "unspecified"
+    notes = {"warning": "no cell line in plates.csv: 'unspecified'"} if unspecified else {}
+    return StepResult("plates", 1, 1, version_of(frame), notes)
+
+
+def plate_row_now(screen: Screen, plate: str) -> pl.DataFrame:
+    """Row of ``plates`` that ``plates.csv`` now gives."""
+    row = screen.plate_row(plate)
+    row.pop("plate_map")
+    row |= {
+        "cell_line": row["cell_line"] or "unspecified",
+        "dilution": row["dilution"] if row["dilution"] is not None else 1.0,
+        "status": "imaged",
+    }
+    schema = {c.name: c.dtype for c in TABLES["plates"].columns}
+    return pl.DataFrame([row], schema=schema)  # type: ignore[arg-type]
+
+
+def _require_one_spelling(store: TableStore, plate: str) -> None:
+    twin = next((name for name in store.plates("raw_images") if name != plate and nfc(name) == plate), None)
+    if twin is not None and not store.folder("raw_images", plate=plate).is_dir():
+        raise SettingsError(
+            f"plate {plate}: the home has it under a name that differs only in how its letters are encoded; "
+            f"copy this line: phenoassets plate rename '{twin}' '{plate}' --yes"
+        )
+
+
+def read_plate_maps(screen: Screen, store: TableStore, plate: str) -> StepResult:
+    """Read the plate map, correct it by the dilution and write ``plate_maps``."""
+    path, frame = plate_map_now(screen, plate)
+    store.write("plate_maps", frame, plate=plate)
+    roles = dict(frame["role"].value_counts().iter_rows())
+    notes = {"plate map": path.name, "conditions": frame["condition_id"].n_unique(), **roles}
+    return StepResult("plate_maps", frame.height, frame.height, version_of(frame), notes)
+
+
+def plate_map_now(screen: Screen, plate: str) -> tuple[Path, pl.DataFrame]:
+    """The file of a plate's map, and its rows of ``plate_maps`` as the sheets now give them.
+
+    Raises
+    ------
+    PlateMapError
+        If it cannot be read.
+    """
+    row = screen.plate_row(plate)
+    rules = ControlRules(negative=screen.settings.controls.negative, positive=screen.settings.controls.positive)
+    path = find_plate_map(screen, plate)
+    frame = read_plate_map(
+        path,
+        plate=plate,
+        cell_line=row["cell_line"] or "unspecified",
+        dilution=row["dilution"] if row["dilution"] is not None else 1.0,
+        compounds=screen.compounds if screen.compounds.height else None,
+        controls=rules,
+    )
+    return path, frame

@@ -1,0 +1,176 @@
+"""The screen's answers at the end of the recording: sphered profiles, strong treatments, phenotypes.
+
+In go the per-plate tables of one model; out come three tables of the screen. A plate whose profiles come of another
+recipe, or that lacks controls, is named; it is never mixed in. Answers over time are ``courses``'.
+"""
+
+from __future__ import annotations
+
+from shlex import quote as quoted
+
+import polars as pl
+
+from phenoassets.errors import PhenoassetsError, ProfileError
+from phenoassets.phenotypes import map_phenotypes
+from phenoassets.profiles import answer_channel, combine_channels, endpoint_profiles, well_profiles
+from phenoassets.screen.settings import Screen
+from phenoassets.sphering import Spherizer, sphere_plate
+from phenoassets.steps.provenance import (
+    calibration_of,
+    embedding_recipe,
+    model_digest,
+    profile_recipe,
+    require_recipe,
+    version_of,
+)
+from phenoassets.steps.step import StepResult, nothing_usable, waits_for_treatment
+from phenoassets.store.tables import SINGLE, TableStore, recipe_of
+from phenoassets.trajectories.treatment_time import treatment_hours
+from phenoassets.treatments import check_controls, score_treatments
+
+
+@waits_for_treatment("sphered_profiles")
+def sphere(screen: Screen, store: TableStore, name: str) -> StepResult:
+    """Whiten the endpoint profiles of each plate against its own negative controls."""
+    settings = screen.settings.sphering
+    made: list[pl.DataFrame] = []
+    endpoints, left_out = _endpoints(screen, store, name)
+    bare: dict[str, str] = {}
+    for frame, plate_map in endpoints.values():
+        own = sphere_plate(frame, plate_map, regularization=settings.regularization, left_out=bare)
+        made += [own] if own.height else []
+    left_out |= bare
+    if not made:
+        raise nothing_usable(name, left_out, "profiles")
+    frame = pl.concat(made)
+    store.write("sphered_profiles", frame, model=name)
+    notes = {"plates": len(made), **{f"left out: {plate}": why for plate, why in left_out.items()}}
+    return StepResult("sphered_profiles", frame.height, frame.height, version_of(frame), notes)
+
+
+@waits_for_treatment("strong_treatments")
+def rank_treatments(screen: Screen, store: TableStore, name: str) -> StepResult:
+    """Rank conditions by the distance of their endpoint profiles to the controls, each control held out of its own."""
+    settings = screen.settings
+    found, left_out = _endpoints(screen, store, name)
+    if not found:
+        raise nothing_usable(name, left_out, "profiles")
+    profiles = pl.concat([profiles for profiles, _ in found.values()])
+    plate_maps = pl.concat([plate_map for _, plate_map in found.values()])
+    spherizer = Spherizer(settings.sphering.regularization, scale="std")
+    frame = score_treatments(
+        profiles,
+        plate_maps,
+        spherizer=spherizer,
+        q_threshold=settings.treatments.q_value,
+        seed=settings.treatments.seed,
+    )
+    store.write("strong_treatments", frame, model=name)
+    unusable = check_controls(profiles, plate_maps, spherizer=spherizer).filter(pl.col("problem").is_not_null())
+    left_out |= {f"{p} {line}": why for p, line, why in unusable.select("plate", "cell_line", "problem").iter_rows()}
+    notes = {"strong": int(frame["strong"].sum()), **{f"left out: {plate}": why for plate, why in left_out.items()}}
+    return StepResult("strong_treatments", frame.height, frame.height, version_of(frame), notes)
+
+
+def map_wells(screen: Screen, store: TableStore, name: str) -> StepResult:
+    """Lay the wells out on a map by their sphered profiles and find dense clusters."""
+    settings = screen.settings.phenotypes
+    frame = map_phenotypes(
+        store.read("sphered_profiles", name),
+        n_neighbors=settings.n_neighbors,
+        min_dist=settings.min_dist,
+        min_cluster_size=settings.min_cluster_size,
+        seed=settings.seed,
+    )
+    store.write("phenotypes", frame, model=name)
+    notes = {"clusters": int(frame.filter(pl.col("cluster") >= 0)["cluster"].n_unique())}
+    return StepResult("phenotypes", frame.height, frame.height, version_of(frame), notes)
+
+
+def _endpoints(
+    screen: Screen, store: TableStore, name: str
+) -> tuple[dict[str, tuple[pl.DataFrame, pl.DataFrame]], dict[str, object]]:
+    """Unsphered endpoint profiles and plate map of every plate that has both; why the others have not."""
+    found: dict[str, tuple[pl.DataFrame, pl.DataFrame]] = {}
+    left_out: dict[str, object] = {}
+    for plate in store.plates("well_profiles", name):
+        try:
+            scans = store.read("scans", plate=plate)
+            frame = endpoint_profiles(
+                answers_profiles(screen, store, plate, name),
+                scans,
+                treated_after_hours=treatment_hours(store.read("plates", plate=plate), scans),
+                n_scans=screen.settings.sphering.window_scans,
+            )
+            plate_map = store.read("plate_maps", plate=plate)
+            if not plate_map.height:
+                raise ProfileError(f"plate {plate} has no plate map")
+        except PhenoassetsError as error:
+            left_out[plate] = error
+            continue
+        found[plate] = (frame, plate_map)
+    return found, left_out
+
+
+_SCANS_AT_ONCE = 8
+
+
+_JOINED = "combined.parquet"
+
+
+def profile(screen: Screen, store: TableStore, plate: str, name: str) -> StepResult:
+    """Make the profiles of every well and scan of a plate from its embeddings."""
+    settings = screen.settings
+    embedded = embedding_recipe(screen, model_digest(screen, name), calibration_of(store, plate))
+    require_recipe(store, "embeddings", plate, embedded, name)
+    recipe = profile_recipe(screen, embedded)
+    keep = store.read("image_quality", plate=plate, columns=["image_id", "keep"])
+    source = store.scan("embeddings", name, plate).filter(pl.col("channel").is_in(settings.channels))
+    if settings.quality.drop_flagged:
+        source = source.join(keep.filter("keep").lazy(), on="image_id", how="semi")
+    scans = store.read("scans", plate=plate)["scan"].to_list()
+    made = []
+    for start in range(0, len(scans), _SCANS_AT_ONCE):
+        few = source.filter(pl.col("scan").is_in(scans[start : start + _SCANS_AT_ONCE])).collect()
+        if few.height:
+            made.append(well_profiles(few, model=name, channels=settings.channels, method=settings.profiles.method))
+    if not made:
+        raise ProfileError(f"plate {plate} has no embedding by {name} to make profiles of; see rejected_files")
+    single = pl.concat(made)
+    combined = combine_channels(single, settings.channels)
+    store.write("well_profiles", single, model=name, plate=plate, recipe=recipe)
+    if combined.height:
+        store.write("well_profiles", combined, model=name, plate=plate, part=_JOINED, recipe=recipe)
+    else:
+        (store.folder("well_profiles", name, plate) / _JOINED).unlink(missing_ok=True)
+    total = single.height + combined.height
+    ids = store.read("embeddings", name, plate, ["image_id"])
+    notes = {"wells": single["well"].n_unique(), "scans": single["scan"].n_unique()}
+    return StepResult("well_profiles", total, total, version_of(ids, recipe, keep.sort("image_id").rows()), notes)
+
+
+def current_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of the recipe that a profile of this plate and model now comes from."""
+    digest = model_digest(screen, name)
+    return profile_recipe(screen, embedding_recipe(screen, digest, calibration_of(store, plate)))
+
+
+def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -> pl.DataFrame:
+    """Profiles of a plate that the answers are drawn from: of the only channel, or of all joined."""
+    channels, folder = screen.settings.channels, store.folder("well_profiles", name, plate)
+    path = folder / (_JOINED if len(channels) > 1 and (folder / _JOINED).is_file() else SINGLE)
+    if not path.is_file():
+        raise ProfileError(f"plate {plate} has no profiles by {name} yet; materialize well_profiles/{name} first")
+    found, current = recipe_of(path), current_recipe(screen, store, plate, name)
+    if found != current:
+        raise ProfileError(
+            f"plate {plate}: the profiles by {name} are stale (recipe {found[:12]}, now {current[:12]}); "
+            f"materialize the plate anew: phenoassets run --plate {quoted(plate)}"
+        )
+    if len(channels) > 1 and path.name == SINGLE:
+        raise ProfileError(
+            f"plate {plate}: no well was imaged in all of {', '.join(channels)} at one scan, which `channels` in "
+            "screen.toml asks for; its profiles are of single channels only"
+        )
+    frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
+    return frame.filter(pl.col("channel") == answer_channel(channels))

@@ -1,0 +1,85 @@
+"""Which recipe the rows of a table come from: digests of weights, transform, correction, calibration and settings.
+
+In go a screen and a plate's calibration; out come digests, and a stop where rows of two recipes would be mixed.
+"""
+
+from __future__ import annotations
+
+from shlex import quote as quoted
+
+import polars as pl
+
+from phenoassets.errors import ProfileError, StalenessError
+from phenoassets.imaging.correction import RECIPES
+from phenoassets.models import load_card
+from phenoassets.screen.settings import Screen
+from phenoassets.store.tables import TableStore, digest_of, recipe_of
+
+
+def model_digest(screen: Screen, name: str) -> str:
+    """Digest of a model's card, without loading its weights."""
+    return load_card(name, root=screen.home.models).digest(screen.settings.embedding.precision)
+
+
+# Raised when the meaning of an image-level table changes; every plate is then stale.
+SCHEMA_VERSION = 1
+
+
+def version_of(frame: pl.DataFrame, *more: object) -> str:
+    """Digest of a small frame's content, independent of row order."""
+    ordered = frame.sort(frame.columns[0]) if frame.height else frame
+    return digest_of(sorted(ordered.write_ndjson().splitlines()), *more)
+
+
+def calibration_of(store: TableStore, plate: str) -> str:
+    """Digest of a plate's frozen calibration: of the channels that its first images had.
+
+    A channel that comes later adds its own calibration and leaves the digest, since nothing made before depends on it.
+
+    Raises
+    ------
+    ProfileError
+        If the plate has none yet.
+    """
+    files = store.parts("illumination", plate=plate)
+    if not files:
+        raise ProfileError(f"plate {plate} has no calibration yet; materialize illumination first")
+    return recipe_of(files[0]) or calibration_digest(store.read("illumination", plate=plate))
+
+
+def calibration_digest(illumination: pl.DataFrame) -> str:
+    """Digest of the calibration of all channels in `illumination`."""
+    return digest_of(illumination.select("channel", "digest").sort("channel").rows())
+
+
+def require_recipe(store: TableStore, table: str, plate: str, recipe: str, model: str | None = None) -> None:
+    """Stop where rows of another recipe would be taken for rows of `recipe`.
+
+    Raises
+    ------
+    StalenessError
+        If the table holds rows of this plate by another recipe.
+    """
+    if store.recipes(table, model, plate).get(plate, {recipe}) != {recipe}:
+        name = f"{table}/{model}" if model else table
+        raise StalenessError(
+            f"plate {plate}: {name} was made by other settings than those now in force; "
+            f"make it anew first: phenoassets run --plate {quoted(plate)}"
+        )
+
+
+def correction_recipe(screen: Screen, calibration: str) -> str:
+    """Digest of what makes a corrected image: recipe and calibration."""
+    return digest_of("corrected", SCHEMA_VERSION, RECIPES[screen.settings.correction.recipe].digest, calibration)
+
+
+def embedding_recipe(screen: Screen, model_digest: str, calibration: str) -> str:
+    """Digest of what makes an embedding: weights and transform, type, correction and calibration."""
+    stored = screen.settings.embedding.stored
+    return digest_of("embedding", SCHEMA_VERSION, model_digest, stored, correction_recipe(screen, calibration))
+
+
+def profile_recipe(screen: Screen, embedding: str) -> str:
+    """Digest of what makes a well profile."""
+    settings = screen.settings
+    return digest_of("profile", embedding, settings.profiles.method, settings.quality.drop_flagged, settings.channels)

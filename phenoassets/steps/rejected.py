@@ -1,0 +1,43 @@
+"""Rows of ``rejected_files``: files that cannot be used, or need not be, and why.
+
+In go rows of one step of one plate; out comes that step's file, whole each time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore
+
+# Reason of a file that is as good as the one that is used.
+DUPLICATE = "duplicate"
+
+
+def reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
+    """Row of ``rejected_files`` for one image or file."""
+    return {
+        "path": row["path"],
+        "plate": row.get("plate"),
+        "image_id": row.get("image_id"),
+        "reason": reason,
+        "detail": detail,
+    }
+
+
+def write_rejected(store: TableStore, plate: str, step: str, rows: list[dict[str, Any]]) -> None:
+    """Replace what `step` rejected of `plate`; no file is left where it rejected nothing."""
+    path = store.folder("rejected_files", plate=plate) / f"{step}.parquet"
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    names = TABLES["rejected_files"].names
+    frame = pl.DataFrame([{n: r.get(n) for n in names} for r in rows], schema=dict.fromkeys(names, pl.String))
+    store.write_file("rejected_files", frame.unique("path", keep="first"), path)
+
+
+def duplicate(row: dict[str, Any], used: str) -> dict[str, Any]:
+    """Row for a copy of the file `used`."""
+    return reject(row, DUPLICATE, f"nothing is wrong: {used}, which has the same bytes, is used")

@@ -1,0 +1,139 @@
+"""Growth of a plate: confluence measured from the images, or the vendor's table where ``plates.csv`` names one.
+
+In go a screen, the table store and a plate; out comes ``growth_curves``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from phenoassets.errors import MetricTableError, NotTreatedYetError, PlateMapError, ProfileError
+from phenoassets.incucyte.metric_tables import read_metric_header, read_metric_table
+from phenoassets.profiles import answer_channel
+from phenoassets.screen.plate_files import confluence_table
+from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
+from phenoassets.steps.profiles import answers_profiles, current_recipe
+from phenoassets.steps.provenance import (
+    version_of,
+)
+from phenoassets.steps.step import StepResult
+from phenoassets.store.tables import TableStore, digest_of
+from phenoassets.trajectories.distances import distance_to_control
+from phenoassets.trajectories.growth import growth_curves
+from phenoassets.trajectories.treatment_time import treatment_hours
+
+TOLERANCE_HOURS = 1.0
+
+
+def measure_growth(screen: Screen, store: TableStore, plate: str) -> StepResult:
+    """Compare the confluence of each condition of a plate with that of its controls."""
+    plate_map = store.read("plate_maps", plate=plate)
+    if not plate_map.height:
+        raise ProfileError(f"plate {plate} has no plate map yet; materialize plate_maps first")
+    table = confluence_table(screen, plate)
+    if table is None:
+        wells = store.read("image_quality", plate=plate)
+        if not screen.settings.quality.drop_flagged:
+            wells = wells.with_columns(pl.lit(value=True).alias("keep"))
+    else:
+        wells = at_scans(read_confluence(table), store.read("scans", plate=plate), table)
+    frame = growth_curves(wells, plate_map)
+    store.write("growth_curves", frame, plate=plate)
+    notes = {"confluence": "measured from the images" if table is None else f"from {table.name}"}
+    return StepResult("growth_curves", frame.height, frame.height, version_of(frame), notes)
+
+
+def read_confluence(path: Path) -> pl.DataFrame:
+    """Confluence of a vendor's table as a fraction: well, elapsed_hours, scanned_at, confluence.
+
+    Raises
+    ------
+    MetricTableError
+        If it is no such table, or of another metric.
+    """
+    metric = read_metric_header(path).get("Metric", "")
+    if "confluence" not in metric.lower():
+        raise MetricTableError(f"{path} holds the metric {metric or '(none named)'!r}; export Phase Object Confluence")
+    table = read_metric_table(path).drop_nulls("value")
+    percent = "percent" in metric.lower() or "%" in metric
+    values = table["value"] / 100 if percent else table["value"]
+    if (outside := table["value"].filter(~values.is_between(0, 1.005))).len():
+        raise MetricTableError(
+            f"{path}: {metric} holds {outside[0]:g}; expected percent (said so in the line Metric) or a fraction"
+        )
+    return table.select("well", "elapsed_hours", "scanned_at", values.clip(0, 1).alias("confluence"))
+
+
+def at_scans(table: pl.DataFrame, scans: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Rows as of ``image_quality`` (plate, well, channel, scan, confluence, keep), each at the nearest scan.
+
+    Times of day are compared where the scans have them, else hours since the first scan; fields of a well are averaged.
+
+    Raises
+    ------
+    MetricTableError
+        If none of the table's times is near a scan.
+    """
+    clock = "elapsed_hours" if scans["scanned_at"].null_count() else "scanned_at"
+    unit = pl.duration(hours=1) if clock == "scanned_at" else pl.lit(1.0)
+    own = scans.select("plate", "scan", pl.col("hours_since_start" if clock == "elapsed_hours" else clock).alias("_at"))
+    near = (
+        table.with_columns(pl.col(clock).alias("_time"))
+        .sort("_time")
+        .join_asof(own.sort("_at"), left_on="_time", right_on="_at", strategy="nearest", check_sortedness=False)
+        .filter(((pl.col("_time") - pl.col("_at")).abs() <= TOLERANCE_HOURS * unit).fill_null(value=False))
+    )
+    if not near.height:
+        raise MetricTableError(
+            f"{path}: none of its times lies within {TOLERANCE_HOURS:g} h of a scan of plate {scans['plate'][0]}"
+        )
+    return (
+        near.group_by("plate", "well", "scan", maintain_order=True)
+        .agg(pl.lit("phase").alias("channel"), pl.col("confluence").mean(), pl.lit(value=True).alias("keep"))
+        .sort("well", "scan")
+    )
+
+
+def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) -> StepResult:
+    """Measure how far each condition of a plate is from its controls, scan by scan."""
+    settings = screen.settings.trajectories
+    scans = store.read("scans", plate=plate)
+    try:
+        treated: object = treatment_hours(store.read("plates", plate=plate), scans)
+    except NotTreatedYetError as error:  # distances need no treatment; the answers wait for it
+        treated = f"waits: {error}"
+    frame = distance_to_control(
+        answers_profiles(screen, store, plate, name),
+        _plate_map(store, plate),
+        scans,
+        metrics=settings.metrics,
+        features=settings.stored_features,
+        channel=answer_channel(screen.settings.channels),
+        tolerance_hours=settings.tolerance_hours,
+        n_boot=settings.n_bootstrap,
+        regularization=screen.settings.sphering.regularization,
+        seed=settings.seed,
+    )
+    recipe = distances_recipe(screen, store, plate, name)
+    store.write("temporal_distances", frame, model=name, plate=plate, recipe=recipe)
+    notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": "?" if treated is None else treated}
+    if lacking := sorted(set(settings.stored_features) - set(frame["features"])):
+        notes["too few controls for"] = f"{', '.join(lacking)} distances: at least two control wells are needed"
+    return StepResult("temporal_distances", frame.height, frame.height, version_of(frame), notes)
+
+
+def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of what distances of this plate and model are made by: profiles, plate map and settings."""
+    wells = store.read("plate_maps", plate=plate, columns=["well", "role", "condition_id", "cell_line"]).sort("well")
+    settings = screen.settings.trajectories.model_dump(include=DISTANCE_SETTINGS)
+    regularization = screen.settings.sphering.regularization
+    return digest_of("distances", current_recipe(screen, store, plate, name), wells.rows(), settings, regularization)
+
+
+def _plate_map(store: TableStore, plate: str) -> pl.DataFrame:
+    frame = store.read("plate_maps", plate=plate)
+    if not frame.height:
+        raise PlateMapError(f"plate {plate} has no plate map yet; materialize plate_maps first")
+    return frame

@@ -1,0 +1,121 @@
+"""Where things lie: one home is one screen, and every path of it is made here.
+
+In go names (plates, models, tables); out come paths that never leave the home. Nothing is read or written beyond
+making folders. The home's settings are ``screen``'s, its tables ``tables``'.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from phenoassets.errors import SettingsError
+
+_MODEL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+# What neither a partition key, a folder name nor a glob can hold.
+_BAD_IN_PLATE = re.compile(r'[/\\\x00-\x1f*?\[\]{}|<>:"\']|\.\.\.')
+
+
+def check_plate_name(plate: str) -> str:
+    """Return `plate` if it can name a folder, a partition and a file, or raise.
+
+    Raises
+    ------
+    SettingsError
+        With the reason and the remedy.
+    """
+    bad = _BAD_IN_PLATE.search(plate)
+    if not plate or plate != plate.strip() or plate.startswith(".") or bad or len(plate.encode()) > 180:
+        why = f"it holds {bad.group()!r}" if bad else "it is empty, hidden, too long or edged with blanks"
+        raise SettingsError(f"plate {plate!r} cannot be used as a name: {why}; rename its folder among the exports")
+    return plate
+
+
+def check_model_name(model: str) -> str:
+    """Return `model` if it can name an asset and a folder, or raise `SettingsError`."""
+    if not _MODEL_NAME.fullmatch(model):
+        raise SettingsError(f"model {model!r} cannot be used as a name: use letters, digits and _, a letter first")
+    return model
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of one screen.
+
+    Parameters
+    ----------
+    root
+        The folder; ``./data`` by default, ``./demo`` for the demo.
+    """
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root).expanduser().resolve())
+
+    @property
+    def settings_file(self) -> Path:
+        """``screen.toml``."""
+        return self.root / "screen.toml"
+
+    @property
+    def plates_file(self) -> Path:
+        """``plates.csv``."""
+        return self.root / "plates.csv"
+
+    @property
+    def compounds_file(self) -> Path:
+        """``compounds.csv``."""
+        return self.root / "compounds.csv"
+
+    @property
+    def curated_file(self) -> Path:
+        """``curated_effects.csv``."""
+        return self.root / "curated_effects.csv"
+
+    @property
+    def models(self) -> Path:
+        """Models of this screen, beside those that are shipped."""
+        return self.root / "models"
+
+    @property
+    def database(self) -> Path:
+        """The DuckDB file: views only."""
+        return self.root / "phenoassets.duckdb"
+
+    @property
+    def dagster(self) -> Path:
+        """Dagster's own folder (DAGSTER_HOME)."""
+        return self.root / "dagster"
+
+    @property
+    def locks(self) -> Path:
+        """One lock file a plate while something writes it."""
+        return self.root / ".locks"
+
+    @property
+    def watch(self) -> Path:
+        """What the export sensor has seen of each plate."""
+        return self.root / "watch"
+
+    def table(self, table: str, model: str | None = None, plate: str | None = None) -> Path:
+        """Folder of a table: ``<table>/model=<model>/plate=<plate>``, as far as given."""
+        folder = self.root / table
+        if model is not None:
+            folder /= f"model={check_model_name(model)}"
+        if plate is not None:
+            folder /= f"plate={check_plate_name(plate)}"
+        return folder
+
+    def zarr(self, plate: str) -> Path:
+        """OME-Zarr of a plate's corrected images."""
+        return self.root / "corrected_images" / f"{check_plate_name(plate)}.zarr"
+
+    def illumination(self, plate: str) -> Path:
+        """Folder of a plate's frozen calibration."""
+        return self.root / "illumination" / f"plate={check_plate_name(plate)}"
+
+    def relative(self, path: Path) -> str:
+        """`path` as the tables hold it: relative to the home, with forward slashes."""
+        return path.resolve().relative_to(self.root).as_posix()

@@ -1,0 +1,562 @@
+"""The contract of every table, written once.
+
+In goes nothing; out comes ``TABLES``: for each table its columns, types, units, key and meaning. The table store
+refuses frames that do not fit, the blocking asset checks and the column docs of the UI are made from it, and the
+warehouse takes its views from it. No reading or writing happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from phenoassets.errors import SchemaError
+
+ROLES: Final = ("treatment", "negative_control", "positive_control", "empty")
+TREATED_ROLES: Final = ("treatment", "positive_control")
+CONTROL_ROLE: Final = "negative_control"
+EFFECTS: Final = ("cytotoxic", "cytostatic", "mixed", "none")
+FEATURES: Final = ("raw", "sphered")
+METRICS: Final = ("euclidean", "cosine", "correlation", "braycurtis")
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A fixed-size list of float32 or float16: one width in the whole frame."""
+
+    def accepts(self, dtype: pl.DataType) -> bool:
+        """Whether `dtype` is such a list."""
+        return isinstance(dtype, pl.Array) and dtype.inner in (pl.Float32, pl.Float16)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, polars type (or `Vector`), meaning, unit, and whether it may be null."""
+
+    name: str
+    dtype: pl.DataType | Vector
+    meaning: str
+    unit: str | None = None
+    nullable: bool = False
+    values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: `grain` (``plate`` or ``screen``) owns a file of it; `per_model`: each model has its own."""
+
+    name: str
+    meaning: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    grain: str = "plate"
+    per_model: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Columns by which rows lie in a file: images by scan, so that one scan is found without the others."""
+        if "image_id" in self.key:
+            return ("plate", "scan", "well", "field", "channel")
+        return self.key
+
+    def column(self, name: str) -> Column:
+        """The column called `name`."""
+        return next(column for column in self.columns if column.name == name)
+
+    def empty(self, width: int = 1) -> pl.DataFrame:
+        """A frame without rows that fits the table; vectors get `width`."""
+        return pl.DataFrame(
+            schema={
+                c.name: pl.Array(pl.Float32, width) if isinstance(c.dtype, Vector) else c.dtype for c in self.columns
+            }
+        )
+
+    def problems(self, frame: pl.DataFrame, types: Mapping[str, pl.DataType] | None = None) -> list[str]:
+        """Everything in `frame` that does not fit this table, one sentence each; empty when it fits.
+
+        `types` is the schema of the file where `frame` leaves its vectors unread.
+        """
+        found: list[str] = []
+        types = frame.schema if types is None else types
+        missing = [name for name in self.names if name not in types]
+        extra = [name for name in types if name not in self.names]
+        if missing:
+            found.append(f"columns missing: {', '.join(missing)}")
+        if extra:
+            found.append(f"columns not in the schema: {', '.join(extra)}")
+        for column in self.columns:
+            if column.name in types:
+                found.extend(_type_problems(column, types[column.name]))
+            if column.name in frame.columns:
+                found.extend(_value_problems(column, frame[column.name]))
+        if not missing and frame.height:
+            doubled = frame.height - frame.select(pl.struct(self.key).n_unique()).item()
+            if doubled:
+                found.append(f"{doubled} rows repeat the key ({', '.join(self.key)})")
+        return found
+
+    def validate(self, frame: pl.DataFrame, where: str = "") -> pl.DataFrame:
+        """Return `frame` with its columns in order, or raise.
+
+        Raises
+        ------
+        SchemaError
+            With every mismatch in one message.
+        """
+        found = self.problems(frame)
+        if found:
+            place = f" of {where}" if where else ""
+            raise SchemaError(f"table {self.name}{place} does not fit its schema: " + "; ".join(found))
+        return frame.select(self.names)
+
+
+def _type_problems(column: Column, dtype: pl.DataType) -> list[str]:
+    if isinstance(column.dtype, Vector):
+        if not column.dtype.accepts(dtype):
+            return [f"{column.name} is {dtype}, expected a fixed-size list of float32 or float16"]
+    elif dtype != column.dtype:
+        return [f"{column.name} is {dtype}, expected {column.dtype}"]
+    return []
+
+
+def _value_problems(column: Column, series: pl.Series) -> list[str]:
+    found = []
+    if not column.nullable and series.null_count():
+        found.append(f"{column.name} is null in {series.null_count()} of {series.len()} rows")
+    if column.values is not None and series.dtype == pl.String:
+        odd = sorted(set(series.drop_nulls().unique()) - set(column.values))
+        if odd:
+            found.append(
+                f"{column.name} holds {', '.join(map(repr, odd[:5]))}, expected one of {', '.join(column.values)}"
+            )
+    return found
+
+
+def _c(
+    name: str,
+    dtype: pl.DataType | Vector,
+    meaning: str,
+    unit: str | None = None,
+    *,
+    values: tuple[str, ...] | None = None,
+) -> Column:
+    return Column(name, dtype, meaning, unit, values=values)
+
+
+def _maybe(
+    name: str,
+    dtype: pl.DataType | Vector,
+    meaning: str,
+    unit: str | None = None,
+    *,
+    values: tuple[str, ...] | None = None,
+) -> Column:
+    return Column(name, dtype, meaning, unit, nullable=True, values=values)
+
+
+STR, I32, I64, F64, BOOL = pl.String(), pl.Int32(), pl.Int64(), pl.Float64(), pl.Boolean()
+TIME: Final = pl.Datetime("us")
+VECTOR: Final = Vector()
+
+_FLOATS = pl.List(pl.Float64)
+_MODEL = _c("model", STR, "Model that made the vectors")
+_PLATE = _c("plate", STR, "Plate: name of its folder among the exports")
+_WELL = _c("well", STR, "Well, zero-padded: A01")
+_CHANNEL = _c("channel", STR, "Channel: phase, green, red, ...")
+_SCAN = _c("scan", STR, "Stable id of a scan: local time 2019-08-30T00:21, or elapsed 002d04h30m")
+_IMAGE = (
+    _c("image_id", STR, "Digest of plate, well, field, channel and scan"),
+    _PLATE,
+    _WELL,
+    _c("field", I32, "Field of view within the well, from 1"),
+    _CHANNEL,
+    _SCAN,
+)
+_CONDITION = _c("condition_id", STR, "cell_line|compound@value unit; combinations joined by ' + '")
+_CURVE = (
+    _c("metric", STR, "Distance", values=METRICS),
+    _c("features", STR, "Feature space", values=FEATURES),
+)
+
+_ALL: Final = (
+    Table(
+        "plates",
+        "One row a plate: what plates.csv and the export say of it.",
+        ("plate",),
+        (
+            _PLATE,
+            _c("cell_line", STR, "Cell line of the plate; 'unspecified' where none is given"),
+            _maybe("batch", STR, "Experimental batch"),
+            _maybe("vessel_id", STR, "Vessel id of the instrument"),
+            _maybe("treated_at", TIME, "Local time of treatment"),
+            _maybe("treated_after_hours", F64, "Treatment, hours after the first scan", "h"),
+            _c("dilution", F64, "Fold by which the plate map's concentration is diluted in the well"),
+            _maybe("time_zone", STR, "Time zone of the instrument's clock"),
+            _maybe("um_per_pixel", F64, "Size of a pixel", "µm"),
+            _c("status", STR, "imaged, or why not"),
+        ),
+    ),
+    Table(
+        "plate_maps",
+        "One row a well: what was put into it.",
+        ("plate", "well"),
+        (
+            _PLATE,
+            _WELL,
+            _c("row", I32, "Row from 1"),
+            _c("column", I32, "Column from 1"),
+            _c("role", STR, "What the well is for", values=ROLES),
+            _maybe("condition_id", STR, "Condition of the well; null in empty wells"),
+            _c("cell_line", STR, "Cell line; a well's entry beats the plate's"),
+            _maybe("compound", STR, "Canonical name; a combination joined by ' + '"),
+            _maybe("concentration", F64, "Concentration in the well, after dilution"),
+            _maybe("concentration_unit", STR, "Unit of the concentration"),
+            _maybe("concentration_um", F64, "Concentration where it can be given in µM", "µM"),
+            _maybe("source_concentration", F64, "Concentration as the plate map has it"),
+            _maybe("moa", STR, "Mechanism of action, several separated by |"),
+            _maybe("solvent", STR, "Solvent"),
+            _maybe("seeding_density", F64, "Seeding density as given"),
+            _maybe(
+                "items",
+                pl.List(
+                    pl.Struct({"compound": pl.String, "concentration": pl.Float64, "concentration_unit": pl.String})
+                ),
+                "All compounds of the well",
+            ),
+        ),
+    ),
+    Table(
+        "scans",
+        "One row a scan of a plate.",
+        ("plate", "scan"),
+        (
+            _PLATE,
+            _SCAN,
+            _maybe("scanned_at", TIME, "Local time of the scan"),
+            _c("hours_since_start", F64, "Hours since the plate's first scan", "h"),
+            _c("n_expected", I32, "Images that a complete scan of this plate has"),
+            _c("n_present", I32, "Images present"),
+            _c("complete", BOOL, "Whether all are present"),
+        ),
+    ),
+    Table(
+        "raw_images",
+        "Catalogue of the files where they are; pixels are never copied.",
+        ("image_id",),
+        (
+            *_IMAGE,
+            _c("path", STR, "File, relative to the exports folder"),
+            _c("format", STR, "tiff, png or jpeg"),
+            _c("sha256", STR, "Digest of the file's bytes"),
+            _c("bytes", I64, "Size of the file", "B"),
+            _c("width", I32, "Width", "px"),
+            _c("height", I32, "Height", "px"),
+            _c("dtype", STR, "Type of a pixel: uint8, uint16, float32"),
+        ),
+    ),
+    Table(
+        "rejected_files",
+        "Files that are not used, and why.",
+        ("path",),
+        (
+            _c("path", STR, "File, relative to the exports folder"),
+            _maybe("plate", STR, "Plate, where known"),
+            _maybe("image_id", STR, "Image it would have been"),
+            _c("reason", STR, "Reason code"),
+            _c("detail", STR, "What is wrong and what to do"),
+        ),
+    ),
+    Table(
+        "image_quality",
+        "Quality measures of each raw image, and whether it is kept.",
+        ("image_id",),
+        (
+            *_IMAGE,
+            _c("focus_slope", F64, "Slope of the radially averaged log-log power spectrum; lower is blurred"),
+            _c("median", F64, "Median intensity"),
+            _c("std", F64, "Standard deviation of the intensity"),
+            _c("q01", F64, "0.01 quantile"),
+            _c("q25", F64, "0.25 quantile"),
+            _c("q75", F64, "0.75 quantile"),
+            _c("q99", F64, "0.99 quantile"),
+            _c("total", F64, "Sum of the intensity"),
+            _c("saturated_fraction", F64, "Fraction of pixels at the type's maximum"),
+            _maybe("confluence", F64, "Fraction of the area covered by cells, measured from the image"),
+            _c("flags", pl.List(pl.String), "Reason codes"),
+            _c("keep", BOOL, "Whether the image goes on"),
+        ),
+    ),
+    Table(
+        "illumination",
+        "What was estimated over a plate's first settled scans, once, and frozen.",
+        ("plate", "channel"),
+        (
+            _PLATE,
+            _CHANNEL,
+            _c("digest", STR, "Digest of the calibration: illumination and quality limits"),
+            _c("scans", pl.List(pl.String), "Scans it was estimated from"),
+            _c("n_images", I32, "Images it was estimated from"),
+            _c("height", I32, "Height", "px"),
+            _c("width", I32, "Width", "px"),
+            _c("path", STR, "File of the illumination function, relative to the home"),
+            _c("limits", STR, "Quality limits, JSON"),
+        ),
+    ),
+    Table(
+        "corrected_images",
+        "Where each corrected image lies in its plate's OME-Zarr; an image counts only once its row stands here.",
+        ("image_id",),
+        (
+            *_IMAGE,
+            _c("zarr", STR, "Image group, relative to the home"),
+            _c("index", I32, "Position on the time axis"),
+            _c("recipe_digest", STR, "Digest of correction and calibration"),
+        ),
+    ),
+    Table(
+        "embeddings",
+        "One vector an image and model.",
+        ("model", "image_id"),
+        (_MODEL, *_IMAGE, _c("embedding", VECTOR, "Embedding")),
+        per_model=True,
+    ),
+    Table(
+        "well_profiles",
+        "One profile a well, channel and scan, aggregated over its fields.",
+        ("model", "plate", "well", "channel", "scan"),
+        (
+            _MODEL,
+            _PLATE,
+            _WELL,
+            _CHANNEL,
+            _SCAN,
+            _c("n_images", I32, "Images it was made from"),
+            _c("profile", VECTOR, "Profile"),
+        ),
+        per_model=True,
+    ),
+    Table(
+        "growth_curves",
+        "Confluence of each condition and of the controls, scan by scan.",
+        ("plate", "condition_id", "scan"),
+        (
+            _PLATE,
+            _CONDITION,
+            _SCAN,
+            _c("confluence", F64, "Mean over the condition's wells of the covered fraction"),
+            _maybe("control_confluence", F64, "The same of the plate's negative controls"),
+            _maybe("control_std", F64, "Standard deviation over the control wells"),
+            _c("n_wells", I32, "Wells"),
+            _c("n_controls", I32, "Control wells"),
+        ),
+    ),
+    Table(
+        "temporal_distances",
+        "Distance of each condition to the plate's controls, scan by scan.",
+        ("model", "plate", "condition_id", "metric", "features", "scan"),
+        (
+            _MODEL,
+            _PLATE,
+            _CONDITION,
+            *_CURVE,
+            _SCAN,
+            _c("distance", F64, "Distance of the mean profile to that of the controls"),
+            _maybe("low", F64, "Lower bound over bootstrapped wells"),
+            _maybe("high", F64, "Upper bound over bootstrapped wells"),
+            _maybe("null_high", F64, "Upper bound of control-to-control distances at the same number of wells"),
+            _c("n_wells", I32, "Wells"),
+            _c("n_controls", I32, "Control wells"),
+        ),
+        per_model=True,
+    ),
+    Table(
+        "sphered_profiles",
+        "Well profiles sphered against the plate's negative controls.",
+        ("model", "plate", "well", "channel", "window"),
+        (
+            _MODEL,
+            _PLATE,
+            _WELL,
+            _CHANNEL,
+            _c("window", STR, "'endpoint', or a scan"),
+            _c("n_scans", I32, "Scans it was made from"),
+            _c("profile", VECTOR, "Sphered profile"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
+        "strong_treatments",
+        "How far each condition stands from the controls, ranked.",
+        ("model", "condition_id"),
+        (
+            _MODEL,
+            _CONDITION,
+            _c("n_plates", I32, "Plates"),
+            _c("n_wells", I32, "Wells"),
+            _c("score_sum", F64, "Sum over plates of the mean z-score of the distance to the median control"),
+            _c("score_mean", F64, "Mean over plates of the same"),
+            _maybe("p_value", F64, "Against control wells drawn as treatments"),
+            _maybe("q_value", F64, "Benjamini-Hochberg"),
+            _c("rank", I32, "1 is strongest"),
+            _c("strong", BOOL, "Whether it belongs to the set"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
+        "temporal_clusters",
+        "Each condition's course over time: its cluster and its effect.",
+        ("model", "condition_id"),
+        (
+            _MODEL,
+            _CONDITION,
+            *_CURVE,
+            _c("scaling", STR, "How trajectories were scaled before clustering"),
+            _c("k", I32, "Number of clusters"),
+            _c("cluster", I32, "Cluster; -1 where the curve cannot be clustered"),
+            _maybe("cluster_effect", STR, "Effect of the cluster's centre", values=EFFECTS),
+            _maybe("effect", STR, "Effect of this condition; null where nothing can be said", values=EFFECTS),
+            _maybe("end_level", F64, "Mean distance over the last scans"),
+            _maybe("peak_level", F64, "Largest smoothed distance"),
+            _maybe("peak_hours", F64, "When", "h"),
+            _maybe("onset_hours", F64, "Time from which the distance stays above the null band for hours on end", "h"),
+            _maybe("silhouette", F64, "Silhouette under DTW"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
+        "temporal_centers",
+        "Centre of each temporal cluster, on the scale that curves were clustered on.",
+        ("model", "cluster", "elapsed_hours"),
+        (
+            _MODEL,
+            _c("cluster", I32, "Cluster"),
+            _maybe("effect", STR, "Effect of the centre", values=EFFECTS),
+            _c("n_conditions", I32, "Conditions in the cluster"),
+            _c("elapsed_hours", F64, "Since treatment", "h"),
+            _c("value", F64, "Centre by DTW barycenter averaging"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
+        "cluster_scores",
+        "How well each number of temporal clusters suits the curves.",
+        ("model", "k"),
+        (
+            _MODEL,
+            _c("k", I32, "Number of clusters"),
+            _c("n_conditions", I32, "Conditions, or the sample of them, that were clustered"),
+            _c("inertia", F64, "Mean squared DTW distance to the own centre"),
+            _maybe("silhouette", F64, "Mean silhouette under DTW; higher is better"),
+            _maybe("davies_bouldin", F64, "Davies-Bouldin index under DTW; lower is better"),
+            _maybe("calinski_harabasz", F64, "Calinski-Harabasz index under DTW; higher is better"),
+            _maybe("stability", F64, "Agreement with clusters of resampled conditions (adjusted Rand index)"),
+            _c("effects", pl.List(pl.String), "Effects that the centres show"),
+            _c("covers", BOOL, "Whether these are all effects that conditions have"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
+        "drug_effects",
+        "One row a drug and cell line: its effect at each dose, onset and potency.",
+        ("model", "cell_line", "compound", "concentration_unit"),
+        (
+            _MODEL,
+            _c("cell_line", STR, "Cell line"),
+            _c("compound", STR, "Canonical name"),
+            _c("concentration_unit", STR, "Unit of the concentrations"),
+            _c("concentrations", _FLOATS, "Tested concentrations, lowest first"),
+            _c("effects", pl.List(pl.String), "Effect at each; null where nothing can be said"),
+            _c("switches", pl.List(pl.String), "Where the effect changes from one kind to another as the dose rises"),
+            _maybe("lowest_active", F64, "Lowest concentration with an effect"),
+            _maybe("onset_hours", F64, "Onset at the highest concentration with an effect", "h"),
+            _maybe("onset_low_hours", F64, "Earliest onset that the band over wells allows", "h"),
+            _maybe("onset_high_hours", F64, "Latest onset that the band over wells allows", "h"),
+            _maybe("onset_by_dose_variation_hours", F64, "From when doses differ more than before treatment", "h"),
+            _c("end_levels", _FLOATS, "End level at each concentration; null where unknown"),
+            _c("end_spreads", _FLOATS, "Its standard deviation over bootstrapped wells"),
+            _maybe("end_midpoint", F64, "Concentration of half the end level"),
+            _maybe("end_midpoint_low", F64, "Lower bound over the bootstrap"),
+            _maybe("end_midpoint_high", F64, "Upper bound over the bootstrap"),
+            _maybe("end_bottom", F64, "Fitted level without drug"),
+            _maybe("end_top", F64, "Fitted level at saturation"),
+            _maybe("end_slope", F64, "Fitted steepness (Hill)"),
+            _c("end_answer", STR, "What the doses say of the end level"),
+            _c("area_levels", _FLOATS, "Mean distance since treatment at each concentration; null where unknown"),
+            _c("area_spreads", _FLOATS, "Its standard deviation over bootstrapped wells"),
+            _maybe("area_midpoint", F64, "Concentration of half of it"),
+            _maybe("area_midpoint_low", F64, "Lower bound over the bootstrap"),
+            _maybe("area_midpoint_high", F64, "Upper bound over the bootstrap"),
+            _maybe("area_bottom", F64, "Fitted level without drug"),
+            _maybe("area_top", F64, "Fitted level at saturation"),
+            _maybe("area_slope", F64, "Fitted steepness (Hill)"),
+            _c("area_answer", STR, "What the doses say of the area under the curve"),
+            _c("gr_values", _FLOATS, "Growth rate inhibition (GR) at each concentration; null where unknown"),
+            _maybe("gr50", F64, "Concentration that halves the growth rate, from confluence"),
+            _maybe("gr_max", F64, "Growth rate inhibition at the highest concentration; below 0 cells are lost"),
+            _c("gr_answer", STR, "What the doses say of growth"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
+        "effect_agreement",
+        "Effects of each condition by pairs of models.",
+        ("model_a", "model_b", "condition_id"),
+        (
+            _c("model_a", STR, "Model"),
+            _c("model_b", STR, "Another model"),
+            _CONDITION,
+            _maybe("effect_a", STR, "Effect by the first", values=EFFECTS),
+            _maybe("effect_b", STR, "Effect by the second", values=EFFECTS),
+            _maybe("agree", BOOL, "Whether they are the same; null where one is unknown"),
+        ),
+        grain="screen",
+    ),
+    Table(
+        "curated_effects",
+        "Effects that a curator set, beside what the rules had said.",
+        ("model", "condition_id"),
+        (
+            _MODEL,
+            _CONDITION,
+            _c("effect", STR, "Effect by the curator", values=EFFECTS),
+            _maybe("computed_effect", STR, "Effect by the rules", values=EFFECTS),
+            _maybe("curator", STR, "Who said so"),
+            _maybe("reason", STR, "Why"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
+        "phenotypes",
+        "Map and density clusters of sphered profiles.",
+        ("model", "plate", "well", "window"),
+        (
+            _MODEL,
+            _PLATE,
+            _WELL,
+            _c("window", STR, "'endpoint', or a scan"),
+            _c("umap_1", F64, "First coordinate"),
+            _c("umap_2", F64, "Second coordinate"),
+            _c("cluster", I32, "HDBSCAN cluster; -1 = noise"),
+            _c("probability", F64, "Membership"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+)
+
+TABLES: Final[Mapping[str, Table]] = {table.name: table for table in _ALL}

@@ -1,0 +1,59 @@
+"""Growth of each condition of a plate beside that of its controls, as the area that cells cover.
+
+In go image quality (or a vendor's table in its shape) and the plate map; out comes ``growth_curves``.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from phenoassets.store.schemas import CONTROL_ROLE, TABLES, TREATED_ROLES
+
+
+def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, channel: str = "phase") -> pl.DataFrame:
+    """Confluence of every treated condition of a plate and of the controls of its cell line.
+
+    Fields are averaged to wells, wells to conditions; images that are not kept do not count.
+
+    Parameters
+    ----------
+    image_quality
+        ``image_quality`` of one plate (well, channel, scan, confluence, keep), confluence a fraction of the area.
+    plate_map
+        ``plate_maps`` of the plate.
+    channel
+        The channel that confluence is measured in.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``growth_curves``; ``control_std`` is null with fewer than two control wells, ``control_confluence`` where a
+        cell line has none at that scan.
+    """
+    table = TABLES["growth_curves"]
+    if image_quality.is_empty():
+        return table.empty()
+    wells = (
+        image_quality.filter(pl.col("keep") & (pl.col("channel") == channel) & pl.col("confluence").is_not_null())
+        .group_by("plate", "well", "scan")
+        .agg(pl.col("confluence").mean())
+        .join(plate_map.select("well", "role", "condition_id", "cell_line"), on="well")
+    )
+    controls = (
+        wells.filter(pl.col("role") == CONTROL_ROLE)
+        .group_by("cell_line", "scan")
+        .agg(
+            pl.col("confluence").mean().alias("control_confluence"),
+            pl.col("confluence").std().alias("control_std"),
+            pl.len().cast(pl.Int32).alias("n_controls"),
+        )
+    )
+    return (
+        wells.filter(pl.col("role").is_in(TREATED_ROLES) & pl.col("condition_id").is_not_null())
+        .group_by("plate", "condition_id", "cell_line", "scan")
+        .agg(pl.col("confluence").mean(), pl.len().cast(pl.Int32).alias("n_wells"))
+        .join(controls, on=["cell_line", "scan"], how="left")
+        .with_columns(pl.col("n_controls").fill_null(0))
+        .select(table.names)
+        .sort(table.key)
+    )
