@@ -1,4 +1,4 @@
-"""Small frames and homes for tests."""
+"""Small frames, curves and profiles for tests."""
 
 import numpy as np
 import polars as pl
@@ -74,3 +74,37 @@ def typed(table, rows):
     spec = TABLES[table]
     full = [{name: row.get(name) for name in spec.names} for row in rows]
     return pl.DataFrame(full, schema={c.name: c.dtype for c in spec.columns})
+
+
+def curves(n, t, seed):
+    """Flat, rising, passing and decaying curves with noise."""
+    rng = np.random.default_rng(seed)
+    u = np.linspace(0, 1, t)
+    shapes = [
+        lambda at: 0 * u,
+        lambda at: 1 / (1 + np.exp(-(u - at) * 15)),
+        lambda at: np.exp(-(((u - at) / 0.15) ** 2)),
+        lambda at: np.exp(-4 * u),
+    ]
+    kinds = rng.integers(4, size=n)
+    return np.array([shapes[k](rng.uniform(0.2, 0.6)) for k in kinds]) + rng.normal(0, 0.05, (n, t)), kinds
+
+
+def labelled_vectors(n=60, d=8, classes=6, strength=1.0, seed=0, multi=False):
+    """Vectors of classes, their labels (several each, or none, where `multi`) and the groups they are of."""
+    rng = np.random.default_rng(seed)
+    code = rng.integers(0, classes, n)
+    x = strength * rng.normal(size=(classes, d))[code] + rng.normal(size=(n, d))
+    labels = [f"m{c}" for c in code]
+    if multi:
+        labels = [f"{a}|m{rng.integers(classes)}" if rng.random() < 0.3 else a for a in labels]
+        labels[0], labels[1] = None, ""
+    groups = [f"c{g}" for g in rng.integers(0, n // 3, n)]
+    return x, labels, groups
+
+
+def awkward_profiles(n, d, seed=0, mean=20.0, dtype=np.float64):
+    """Correlated features of very different sizes, far from 0."""
+    rng = np.random.default_rng(seed)
+    mix = rng.normal(size=(d, d)) / np.sqrt(d)
+    return (mean + rng.normal(size=(n, d)) @ mix * np.logspace(-1, 1, d)).astype(dtype)

@@ -8,7 +8,7 @@ from builders import plates_frame
 from watching import ANSWER_KEYS, Landing, new_run
 
 from phenoassets.definitions import build_definitions
-from phenoassets.planning.exports import PlateState, WatchSettings
+from phenoassets.planning.exports import PlateWatch, WatchSettings
 from phenoassets.planning.plate_requests import make_plate_request
 from phenoassets.planning.sheet_digests import Sheets
 from phenoassets.planning.sheets import OpenRequest, SheetRecord, SheetState, plan_sheets
@@ -175,7 +175,7 @@ def test_the_answers_are_drawn_anew_when_a_plate_was_removed_and_not_while_it_is
 
 
 def test_the_plan_keeps_its_numbers_when_its_text_is_read_again():
-    asked = OpenRequest(PlateState(requested="x", n=2, attempts=1, failed_at=5.0, status="failed"), "b", renew=True)
+    asked = OpenRequest(PlateWatch(requested="x", n=2, attempts=1, failed_at=5.0, status="failed"), "b", renew=True)
     plates = {"P1": SheetRecord("a", "b", 3), "P2": SheetRecord("a", "b", 2, asked)}
     state = SheetState(plates, {"P1": "c"}, SheetRecord("d", n=2), "e", ("P1",))
     assert SheetState.from_json(state.to_json()) == state

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import polars as pl
 import pytest
+from builders import labelled_vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import fisher_exact
@@ -18,18 +19,6 @@ from phenoassets.retrieval import (
     percent_replicating,
     precision_at_k,
 )
-
-
-def data(n=60, d=8, classes=6, strength=1.0, seed=0, multi=False):
-    rng = np.random.default_rng(seed)
-    code = rng.integers(0, classes, n)
-    x = strength * rng.normal(size=(classes, d))[code] + rng.normal(size=(n, d))
-    labels = [f"m{c}" for c in code]
-    if multi:
-        labels = [f"{a}|m{rng.integers(classes)}" if rng.random() < 0.3 else a for a in labels]
-        labels[0], labels[1] = None, ""
-    groups = [f"c{g}" for g in rng.integers(0, n // 3, n)]
-    return x, labels, groups
 
 
 def naive_similarity(a, b, metric):
@@ -75,7 +64,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES)
 def test_average_precision_equals_a_naive_walk_down_each_ranking(case):
-    x, labels, groups = data(multi=case["multi"])
+    x, labels, groups = labelled_vectors(multi=case["multi"])
     groups = groups if case["grouped"] else None
     for interpolated in (False, True):
         made = mean_average_precision(x, labels, groups=groups, metric=case["metric"], interpolated=interpolated)
@@ -88,7 +77,7 @@ def test_average_precision_equals_a_naive_walk_down_each_ranking(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_precision_enrichment_and_hits_equal_naive_counts(case):
-    x, labels, groups = data(n=90, multi=case["multi"], seed=3)
+    x, labels, groups = labelled_vectors(n=90, multi=case["multi"], seed=3)
     groups = groups if case["grouped"] else None
     keywords = {"groups": groups, "metric": case["metric"]}
     queries = list(naive_queries(x, labels, groups, case["metric"]))
@@ -108,21 +97,6 @@ def test_precision_enrichment_and_hits_equal_naive_counts(case):
     np.testing.assert_allclose(enriched.details["p_value"], p_values, rtol=1e-9)
     assert enriched == pytest.approx(np.mean(odds))
     assert hits_at_top_fraction(x, labels, top_fraction=0.05, **keywords) == sum(hits)
-
-
-def test_plain_average_precision_equals_copairs():
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from copairs.map import average_precision
-
-        x, labels, _ = data(n=80, seed=5)
-        theirs = average_precision(
-            pd.DataFrame({"moa": labels}), x, ["moa"], [], [], ["moa"], distance="cosine", progress_bar=False
-        )
-    made = mean_average_precision(x, labels, interpolated=False)
-    np.testing.assert_allclose(made.details["average_precision"], theirs["average_precision"].dropna(), rtol=1e-5)
 
 
 def test_interpolation_worked_by_hand():
@@ -148,7 +122,7 @@ def test_enrichment_worked_by_hand():
 
 
 def test_perfect_and_chance_rankings_have_known_scores():
-    x, labels, _ = data(n=300, strength=100.0, classes=5)
+    x, labels, _ = labelled_vectors(n=300, strength=100.0, classes=5)
     assert mean_average_precision(x, labels) == 1
     assert precision_at_k(x, labels, 3) == 1
     shuffled = list(np.random.default_rng(1).permutation(labels))
@@ -208,7 +182,7 @@ def test_profiles_without_length_are_unlike_everything():
 
 
 def test_inputs_are_not_changed_and_single_precision_agrees():
-    x, labels, _ = data(n=50)
+    x, labels, _ = labelled_vectors(n=50)
     before = x.copy()
     whole = mean_average_precision(x, pl.Series(labels))
     np.testing.assert_array_equal(x, before)
@@ -217,7 +191,7 @@ def test_inputs_are_not_changed_and_single_precision_agrees():
 
 
 def test_blocks_of_queries_are_scored_alike(monkeypatch):
-    x, labels, groups = data(n=50, multi=True)
+    x, labels, groups = labelled_vectors(n=50, multi=True)
     for metric in ("cosine", "euclidean"):
         whole = mean_average_precision(x, labels, groups=groups, metric=metric)
         monkeypatch.setattr("phenoassets.retrieval._BLOCK_VALUES", 150)
@@ -229,33 +203,13 @@ def test_blocks_of_queries_are_scored_alike(monkeypatch):
 @given(st.integers(0, 1000), st.permutations(range(20)))
 @settings(max_examples=25, deadline=None)
 def test_the_order_of_rows_does_not_matter(seed, order):
-    x, labels, _ = data(n=20, classes=3, seed=seed)
+    x, labels, _ = labelled_vectors(n=20, classes=3, seed=seed)
     shuffled = mean_average_precision(x[order], [labels[i] for i in order])
     assert shuffled == pytest.approx(float(mean_average_precision(x, labels)), rel=1e-9)
 
 
-def test_replicate_correlations_equal_copairs_and_the_percent_is_near():
-    import pandas as pd
-
-    rng = np.random.default_rng(0)
-    labels = [f"t{i // 4}" for i in range(160)]
-    x = rng.normal(size=(40, 30)).repeat(4, axis=0) * rng.choice([0.0, 1.0], 40).repeat(4)[:, None]
-    x += rng.normal(size=(160, 30))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from copairs.replicating import correlation_test
-
-        theirs = correlation_test(x, pd.DataFrame({"t": labels}), ["t"], [], progress_bar=False)
-    made = percent_replicating(x, labels)
-    medians = made.details.sort("label")["median_similarity"].to_numpy()
-    np.testing.assert_allclose(medians, theirs.corr_df.sort_index()["median"], rtol=1e-5, atol=1e-7)
-    assert made == pytest.approx(100 * theirs.percent_score("right")[0], abs=10)
-    # Their null is of as many independent pairs as there are replicates, ours of as many wells.
-    assert made.details["threshold"][0] == pytest.approx(theirs.percent_score("right")[2], abs=0.1)
-
-
 def test_the_percent_replicating_is_its_level_by_chance_and_all_where_replicates_agree():
-    x, _, _ = data(n=400, strength=0.0)
+    x, _, _ = labelled_vectors(n=400, strength=0.0)
     labels = [f"t{i // 4}" for i in range(400)]
     assert percent_replicating(x, labels, percentile=90.0) == pytest.approx(10, abs=9)
     alike = np.random.default_rng(0).normal(size=(100, 8)).repeat(4, axis=0)
@@ -263,7 +217,7 @@ def test_the_percent_replicating_is_its_level_by_chance_and_all_where_replicates
 
 
 def test_pairs_of_one_plate_can_be_left_out_of_replicates():
-    x, _, _ = data(n=8)
+    x, _, _ = labelled_vectors(n=8)
     made = percent_replicating(x, ["a"] * 4 + ["b"] * 4, groups=["P1", "P1", "P2", "P2"] * 2)
     assert made.details["n_pairs"].to_list() == [4, 4]
     pairs = [np.corrcoef(x[i], x[j])[0, 1] for i in (0, 1) for j in (2, 3)]
@@ -271,7 +225,7 @@ def test_pairs_of_one_plate_can_be_left_out_of_replicates():
 
 
 def test_treatments_of_a_mechanism_match_across_compounds_and_several_labels():
-    x, _, _ = data(n=6)
+    x, _, _ = labelled_vectors(n=6)
     made = percent_matching(x, ["a|b", "a", "b", "b", "c", None], groups=["x", "y", "x", "z", "x", "x"])
     assert made.details["label"].to_list() == ["a", "b"]
     assert made.details["n_rows"].to_list() == [2, 3]
@@ -281,14 +235,14 @@ def test_treatments_of_a_mechanism_match_across_compounds_and_several_labels():
 
 
 def test_percent_scores_are_the_same_for_the_same_seed():
-    x, labels, _ = data(n=60, strength=0.5)
+    x, labels, _ = labelled_vectors(n=60, strength=0.5)
     first, again, other = (percent_replicating(x, labels, n_null=50, seed=s).details for s in (1, 1, 2))
     assert first.equals(again)
     assert not first.equals(other)
 
 
 def test_faults_of_the_input_are_named():
-    x, labels, _ = data(n=20)
+    x, labels, _ = labelled_vectors(n=20)
     with pytest.raises(ProfileError, match="so there is no query"):
         mean_average_precision(x, [f"t{i}" for i in range(20)])
     with pytest.raises(ProfileError, match="so there is no query"):

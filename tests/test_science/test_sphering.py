@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from builders import awkward_profiles
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,17 +28,10 @@ def naive_sphering(controls, profiles, regularization):
     return (profiles - mean) @ w
 
 
-def awkward(n, d, seed=0, mean=20.0, dtype=np.float64):
-    """Correlated features of very different sizes, far from 0."""
-    rng = np.random.default_rng(seed)
-    mix = rng.normal(size=(d, d)) / np.sqrt(d)
-    return (mean + rng.normal(size=(n, d)) @ mix * np.logspace(-1, 1, d)).astype(dtype)
-
-
 @pytest.mark.parametrize(("n", "d"), [(200, 7), (40, 39), (40, 40), (40, 41), (16, 60), (2, 5), (1, 4)])
 @pytest.mark.parametrize("regularization", [1e-4, 1e-2, 10.0])
 def test_sphering_equals_the_definition_for_few_and_many_controls(n, d, regularization):
-    controls, profiles = awkward(n, d), awkward(30, d, seed=1)
+    controls, profiles = awkward_profiles(n, d), awkward_profiles(30, d, seed=1)
     made = Spherizer(regularization).fit(controls).transform(profiles)
     np.testing.assert_allclose(made, naive_sphering(controls, profiles, regularization), rtol=1e-7, atol=1e-7)
 
@@ -59,7 +52,7 @@ def test_the_worked_example_of_two_uncorrelated_features():
 )
 @settings(max_examples=60, deadline=None)
 def test_sphered_controls_have_mean_zero_and_the_shrunk_identity_as_covariance(n, d, regularization, mean, seed):
-    controls = awkward(n, d, seed=seed, mean=mean)
+    controls = awkward_profiles(n, d, seed=seed, mean=mean)
     spherizer = Spherizer(regularization).fit(controls)
     made = spherizer.transform(controls)
     covariance = made.T @ made / n
@@ -71,13 +64,16 @@ def test_sphered_controls_have_mean_zero_and_the_shrunk_identity_as_covariance(n
 
 
 def test_without_regularization_the_covariance_is_the_identity():
-    controls = awkward(500, 12, mean=1e4)
+    controls = awkward_profiles(500, 12, mean=1e4)
     made = Spherizer(0).fit(controls).transform(controls)
     np.testing.assert_allclose(made.T @ made / 500, np.eye(12), atol=1e-9)
 
 
 def test_sphering_is_fast_exact_and_small_where_features_are_many_and_controls_few():
-    controls, profiles = awkward(16, 4096, mean=3.0, dtype=np.float32), awkward(20, 4096, seed=3, dtype=np.float32)
+    controls, profiles = (
+        awkward_profiles(16, 4096, mean=3.0, dtype=np.float32),
+        awkward_profiles(20, 4096, seed=3, dtype=np.float32),
+    )
     spherizer = Spherizer(1e-2).fit(controls)
     assert spherizer.components_.shape == (15, 4096)
     made = spherizer.transform(profiles)
@@ -94,8 +90,8 @@ def test_sphering_is_fast_exact_and_small_where_features_are_many_and_controls_f
 
 def test_half_and_single_precision_are_computed_in_double():
     controls, profiles = (
-        awkward(50, 6, mean=1000.0, dtype=np.float32),
-        awkward(9, 6, seed=2, mean=1000.0, dtype=np.float32),
+        awkward_profiles(50, 6, mean=1000.0, dtype=np.float32),
+        awkward_profiles(9, 6, seed=2, mean=1000.0, dtype=np.float32),
     )
     made = Spherizer(1e-3).fit(controls).transform(profiles)
     expected = naive_sphering(controls, profiles, 1e-3)
@@ -106,14 +102,14 @@ def test_half_and_single_precision_are_computed_in_double():
 
 
 def test_blocks_of_rows_are_transformed_alike(monkeypatch):
-    spherizer = Spherizer().fit(awkward(20, 30))
-    whole = spherizer.transform(awkward(50, 30, seed=5))
+    spherizer = Spherizer().fit(awkward_profiles(20, 30))
+    whole = spherizer.transform(awkward_profiles(50, 30, seed=5))
     monkeypatch.setattr("phenoassets.sphering._BLOCK_VALUES", 1)
-    np.testing.assert_allclose(spherizer.transform(awkward(50, 30, seed=5)), whole, rtol=1e-12)
+    np.testing.assert_allclose(spherizer.transform(awkward_profiles(50, 30, seed=5)), whole, rtol=1e-12)
 
 
 def test_a_constant_column_is_centred_and_multiplied_like_the_null_space():
-    controls = awkward(50, 4)
+    controls = awkward_profiles(50, 4)
     controls[:, 2] = 7.0
     made = Spherizer(1e-2).fit(controls).transform(np.array([[20.0, 20.0, 7.5, 20.0]]))
     assert made[0, 2] == pytest.approx(0.5 / 0.1)
@@ -138,7 +134,7 @@ def test_faults_of_the_input_are_named():
         Spherizer().fit(np.empty((0, 3)))
     with pytest.raises(ProfileError, match="1 of 2 controls hold values that are not finite"):
         Spherizer().fit(np.array([[1.0, np.nan], [1.0, 2.0]]))
-    fitted = Spherizer().fit(awkward(5, 3))
+    fitted = Spherizer().fit(awkward_profiles(5, 3))
     with pytest.raises(ProfileError, match="2 features, the controls had 3"):
         fitted.transform(np.zeros((1, 2)))
     with pytest.raises(ProfileError, match="1 of 1 profiles hold values that are not finite"):
@@ -146,7 +142,7 @@ def test_faults_of_the_input_are_named():
     with pytest.raises(ProfileError, match="rows and features"):
         Spherizer().fit(np.zeros(3))
     with pytest.raises(ProfileError, match="vary in 2 of 3 directions"):
-        Spherizer(0).fit(awkward(3, 3))
+        Spherizer(0).fit(awkward_profiles(3, 3))
     with pytest.raises(ProfileError, match="regularization must be"):
         Spherizer(-1)
     with pytest.raises(ProfileError, match="unknown sphering"):
@@ -161,33 +157,15 @@ def test_faults_of_the_input_are_named():
         Spherizer(scale="std").fit(np.ones((4, 2)))
 
 
-@pytest.mark.parametrize("method", ["zca", "zca_cor", "pca"])
-def test_sphering_agrees_with_pycytominer_as_regularization_vanishes(method):
-    import pandas as pd
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it sets an option that its pandas no longer has
-        from pycytominer.operations import Spherize
-
-    controls, profiles = awkward(300, 9, mean=50.0), awkward(20, 9, seed=7, mean=50.0)
-    made = Spherizer(0, method=method).fit(controls).transform(profiles)
-    theirs = Spherize(epsilon=0, method=method.upper().replace("_COR", "-cor"), return_numpy=True)
-    expected = theirs.fit(pd.DataFrame(controls)).transform(pd.DataFrame(profiles))
-    expected = expected * np.sqrt(300 / 299)  # their covariance is over n - 1
-    if method == "pca":  # the sign of a direction is arbitrary
-        made, expected = np.abs(made), np.abs(expected)
-    np.testing.assert_allclose(made, expected, rtol=1e-6, atol=1e-6)
-
-
 def test_pca_whitens_the_directions_in_which_controls_vary():
-    controls = awkward(12, 30)
+    controls = awkward_profiles(12, 30)
     made = Spherizer(0, method="pca").fit(controls).transform(controls)
     assert made.shape == (12, 11)
     np.testing.assert_allclose(made.T @ made / 12, np.eye(11), atol=1e-8)
 
 
 def test_scaled_sphering_does_not_know_the_units_of_features():
-    controls, profiles = awkward(40, 6), awkward(10, 6, seed=4)
+    controls, profiles = awkward_profiles(40, 6), awkward_profiles(10, 6, seed=4)
     units = np.array([1e-4, 1.0, 3.0, 1e3, 2.0, 0.5])
     for keywords in ({"scale": "std"}, {"scale": "mad"}, {"method": "zca_cor"}):
         plain = Spherizer(0.1, **keywords).fit(controls).transform(profiles)
@@ -196,14 +174,14 @@ def test_scaled_sphering_does_not_know_the_units_of_features():
 
 
 def test_scaled_sphering_is_scaling_then_sphering():
-    controls, profiles = awkward(40, 6), awkward(10, 6, seed=4)
+    controls, profiles = awkward_profiles(40, 6), awkward_profiles(10, 6, seed=4)
     mean, std = controls.mean(axis=0), controls.std(axis=0, ddof=1)
     expected = naive_sphering((controls - mean) / std, (profiles - mean) / std, 0.1)
     np.testing.assert_allclose(Spherizer(0.1, scale="std").fit(controls).transform(profiles), expected, atol=1e-8)
 
 
 def test_a_relative_regularization_is_a_fraction_of_the_mean_eigenvalue():
-    controls, profiles = awkward(40, 6), awkward(10, 6, seed=4)
+    controls, profiles = awkward_profiles(40, 6), awkward_profiles(10, 6, seed=4)
     absolute = 0.3 * np.trace(np.cov(controls.T, ddof=0)) / 6
     made = Spherizer(0.3, relative=True).fit(controls)
     assert made.regularization_ == pytest.approx(absolute)
@@ -211,7 +189,7 @@ def test_a_relative_regularization_is_a_fraction_of_the_mean_eigenvalue():
 
 
 def test_a_sweep_over_regularizations_fits_once():
-    controls, profiles = awkward(16, 40), awkward(10, 40, seed=4)
+    controls, profiles = awkward_profiles(16, 40), awkward_profiles(10, 40, seed=4)
     fitted = Spherizer(1e-2).fit(controls)
     before = fitted.transform(profiles)
     for regularization in (1e-3, 1.0):
@@ -225,7 +203,7 @@ def test_a_sweep_over_regularizations_fits_once():
 
 
 def test_a_feature_constant_among_the_controls_counts_nothing_after_scaling():
-    controls = awkward(40, 4, dtype=np.float32)
+    controls = awkward_profiles(40, 4, dtype=np.float32)
     controls[:, 1] = 5.0
     controls[::2, 1] = np.nextafter(np.float32(5.0), np.float32(6.0))  # rounding is no variation
     scaler = ControlScaler("std").fit(controls)

@@ -1,54 +1,21 @@
-"""DTW against its definition and two public implementations; k-means by its invariants."""
+"""DTW against its definition; k-means by its invariants."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import curves
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive import naive_dtw
 
 from phenoassets.errors import ProfileError
-from phenoassets.trajectories.dtw import dtw_distance, dtw_kmeans, dtw_matrix
-
-
-def naive_dtw(a, b, radius=None):
-    """The definition, one cell at a time."""
-    radius = max(len(a), len(b)) if radius is None else max(radius, abs(len(a) - len(b)))
-    cost = np.full((len(a) + 1, len(b) + 1), np.inf)
-    cost[0, 0] = 0
-    for i in range(1, len(a) + 1):
-        for j in range(1, len(b) + 1):
-            if abs(i - j) <= radius:
-                step = min(cost[i - 1, j], cost[i, j - 1], cost[i - 1, j - 1])
-                cost[i, j] = step + (a[i - 1] - b[j - 1]) ** 2
-    return np.sqrt(cost[-1, -1])
-
-
-def curves(n, t, seed):
-    """Flat, rising, passing and decaying curves with noise."""
-    rng = np.random.default_rng(seed)
-    u = np.linspace(0, 1, t)
-    shapes = [
-        lambda at: 0 * u,
-        lambda at: 1 / (1 + np.exp(-(u - at) * 15)),
-        lambda at: np.exp(-(((u - at) / 0.15) ** 2)),
-        lambda at: np.exp(-4 * u),
-    ]
-    kinds = rng.integers(4, size=n)
-    return np.array([shapes[k](rng.uniform(0.2, 0.6)) for k in kinds]) + rng.normal(0, 0.05, (n, t)), kinds
-
-
-def tslearn_metrics():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns that h5py is not installed
-        from tslearn import metrics
-    return metrics
+from phenoassets.trajectories.dtw import dtw_distance, dtw_kmeans
 
 
 @given(
@@ -68,35 +35,6 @@ def test_one_distance_is_worked_by_hand():
     assert dtw_distance([1, 2], [0, 4]) == np.sqrt(5)
 
 
-@pytest.mark.parametrize("radius", [None, 3])
-def test_distances_equal_those_of_tslearn(radius):
-    x, _ = curves(12, 40, 0)
-    metrics = tslearn_metrics()
-    given = {} if radius is None else {"global_constraint": "sakoe_chiba", "sakoe_chiba_radius": radius}
-    judged = np.array([[metrics.dtw(a, b, **given) for b in x] for a in x])
-    np.testing.assert_allclose(dtw_matrix(x, radius), judged, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize("radius", [None, 3])
-def test_distances_equal_those_of_dtaidistance(radius):
-    from dtaidistance import dtw
-
-    x, _ = curves(12, 40, 1)
-    judged = dtw.distance_matrix(x, window=None if radius is None else radius + 1)
-    np.testing.assert_allclose(dtw_matrix(x, radius), judged, rtol=0, atol=1e-9)
-
-
-def test_curves_of_unequal_length_equal_dtaidistance_too():
-    from dtaidistance import dtw
-
-    x, _ = curves(2, 40, 2)
-    short = x[1].copy()
-    short[29:] = np.nan
-    expected = dtw.distance(x[0], x[1][:29])
-    assert dtw_distance(x[0], short) == pytest.approx(expected, abs=1e-9)
-    assert dtw_matrix(np.stack([x[0], short]))[1, 0] == pytest.approx(expected, abs=1e-9)
-
-
 def test_inertia_and_labels_are_those_of_the_returned_centres():
     x, _ = curves(120, 30, 3)
     found = dtw_kmeans(x, 4, seed=0)
@@ -111,29 +49,6 @@ def test_shapes_that_differ_are_told_apart():
     for cluster in range(4):
         members = kinds[found.labels_ == cluster]
         assert np.bincount(members, minlength=4).max() >= 0.95 * len(members)
-
-
-def test_inertia_is_no_worse_than_the_median_of_five_starts_of_tslearn():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tslearn.clustering import TimeSeriesKMeans
-
-        x, _ = curves(90, 24, 5)
-        judged = [TimeSeriesKMeans(6, metric="dtw", random_state=seed).fit(x[:, :, None]).inertia_ for seed in range(5)]
-    for seed in range(5):
-        assert dtw_kmeans(x, 6, seed=seed).inertia_ <= np.median(judged) * (1 + 1e-9)
-
-
-def test_the_inertia_of_tslearn_is_measured_as_ours_is():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from tslearn.clustering import TimeSeriesKMeans
-
-        x, _ = curves(40, 20, 6)
-        judged = TimeSeriesKMeans(3, metric="dtw", random_state=0).fit(x[:, :, None])
-    centers = judged.cluster_centers_[:, :, 0]
-    own = [naive_dtw(row, centers[label]) ** 2 for row, label in zip(x, judged.labels_, strict=True)]
-    assert judged.inertia_ == pytest.approx(np.mean(own), rel=1e-6)
 
 
 def test_one_cluster_has_the_barycenter_as_its_centre():
