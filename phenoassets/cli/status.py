@@ -173,6 +173,8 @@ def _lines(
         )
     for vessel, archive in landing.unmapped.items():
         yield f"unmapped: vessel {vessel} in {archive}; name its plate under vessel_id in plates.csv"
+    for why in landing.odd.values():
+        yield f"not used: {why}"
     if landing.loose:
         yield f"unmapped: {landing.loose} images lie beside the plates' folders in {screen.exports}"
     layers: Counter[str] = Counter()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -68,9 +69,9 @@ def read_image(path: str | Path) -> NDArray[Any]:
     Raises
     ------
     ImageError
-        ``missing``, ``no_permission``, ``io_error`` (see `TRANSIENT_REASONS`); ``empty_file``, ``not_an_image``,
-        ``unreadable``, ``too_large``, ``multi_page``, ``display_only`` (colours, an overlay or transparency),
-        ``unsupported_type``, ``not_finite``.
+        ``missing``, ``no_permission``, ``io_error`` (see `TRANSIENT_REASONS`); ``not_a_file``, ``empty_file``,
+        ``not_an_image``, ``unreadable``, ``too_large``, ``multi_page``, ``display_only`` (colours, an overlay or
+        transparency), ``unsupported_type``, ``not_finite``.
     """
     path = Path(path)
     with _faults_named(path):
@@ -136,6 +137,10 @@ def _faults_named(path: Path) -> Iterator[None]:
 
 
 def _is_tiff(path: Path) -> bool:
+    with suppress(OSError):  # which opening names
+        mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISBLK(mode):  # opening one may wait for ever
+            raise ImageError("not_a_file", f"{path.name} is a pipe or a device; remove it")
     with path.open("rb") as file:
         head = file.read(8)
     if not head:

@@ -51,8 +51,10 @@ def find_archive(folder: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_dir()), None)
 
 
-def scan_folders(scan_data: Path) -> list[ScanFolder]:
+def scan_folders(scan_data: Path, closed: list[Path] | None = None) -> list[ScanFolder]:
     """Every vessel's folder of every scan, in order of time and vessel.
+
+    A folder below `scan_data` that is closed to this user is passed over, and added to `closed`.
 
     Raises
     ------
@@ -60,13 +62,15 @@ def scan_folders(scan_data: Path) -> list[ScanFolder]:
         If a folder cannot be read.
     """
     found = []
+    passed_over = [] if closed is None else closed
     try:
         for month in _matching(scan_data, _MONTH):
-            for day in _matching(month, _DAY):
-                for time in _matching(day, _TIME):
+            for day in _below(month, _DAY, passed_over):
+                for time in _below(day, _TIME, passed_over):
                     scanned_at = _local_time(month.name, day.name, time.name)
                     if scanned_at is not None:
-                        found += [ScanFolder(vessel.name, vessel, scanned_at) for vessel in _matching(time, _VESSEL)]
+                        vessels = _below(time, _VESSEL, passed_over)
+                        found += [ScanFolder(vessel.name, vessel, scanned_at) for vessel in vessels]
     except OSError as error:
         raise ExportError(
             f"archive folder {error.filename} cannot be read: {error.strerror}; check the share"
@@ -75,7 +79,16 @@ def scan_folders(scan_data: Path) -> list[ScanFolder]:
 
 
 def _matching(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    return [folder / name for name in list_folder(folder)[1] if pattern.fullmatch(name)]
+    return [folder / name for name in list_folder(folder).folders if pattern.fullmatch(name)]
+
+
+def _below(folder: Path, pattern: re.Pattern[str], closed: list[Path]) -> list[Path]:
+    """As `_matching`, and nothing of a folder that is closed."""
+    try:
+        return _matching(folder, pattern)
+    except PermissionError:
+        closed.append(folder)
+        return []
 
 
 def _local_time(month: str, day: str, time: str) -> dt.datetime | None:

@@ -16,9 +16,11 @@ import polars as pl
 
 from phenoassets.errors import ExportError
 from phenoassets.incucyte.archive import parse_archive_name, scan_of_folder
-from phenoassets.incucyte.names import DEFAULT_CHANNEL, ImageName, channel_in, parse_elapsed, parse_image_name
+from phenoassets.incucyte.channels import Said, settle_channels
+from phenoassets.incucyte.names import ImageName, channel_in, parse_elapsed, parse_image_name
+from phenoassets.incucyte.one_plate import require_one_plate
 from phenoassets.incucyte.plate_maps.reading import PLATE_MAP_SUFFIXES
-from phenoassets.incucyte.walking import Folder, is_image_file, is_text, walk
+from phenoassets.incucyte.walking import Folder, as_text, is_image_file, is_text, walk
 
 IMAGES_SCHEMA: Final = {
     "path": pl.String(),
@@ -62,37 +64,41 @@ class _Found:
 
     path: Path
     name: ImageName
-    channel: str | None
+    folder: str | None
     elapsed: dt.timedelta | None
     size: int
 
 
-def find_images(folder: str | Path) -> pl.DataFrame:
+def find_images(folder: str | Path, channel: str | None = None) -> pl.DataFrame:
     """Every Incucyte image under `folder`; see `Listing.images` for the columns.
 
     Raises
     ------
     ExportError
-        If the folder is missing or cannot be read; an empty one gives an empty frame.
+        If the folder is missing or cannot be read, holds two plates, or leaves the channel open, which `channel`
+        settles; an empty one gives an empty frame.
     """
-    return list_export(folder).images
+    return list_export(folder, channel).images
 
 
-def list_export(folder: str | Path) -> Listing:
+def list_export(folder: str | Path, channel: str | None = None) -> Listing:
     """Every Incucyte image under `folder`, and every file that should perhaps have been one.
 
     Parameters
     ----------
     folder
         Of one plate: images as exported, flat or in folders, or an archive of a single vessel.
+    channel
+        Of images whose names and folders leave it open; phase where nothing is said.
 
     Raises
     ------
     ExportError
-        If the folder is missing or cannot be read, or holds an archive of several vessels.
+        If the folder is missing or cannot be read, holds two plates, an archive of several vessels, or a channel word
+        that may be the project's.
     """
     folder = Path(folder).absolute()
-    return list_folders(_walked(folder), folder)
+    return list_folders(_walked(folder), folder, channel=channel)
 
 
 def _walked(folder: Path) -> list[Folder]:
@@ -107,14 +113,25 @@ def _walked(folder: Path) -> list[Folder]:
         raise ExportError(f"folder {where} cannot be read: {error.strerror or error}; check the share") from error
 
 
-def list_folders(folders: Iterable[Folder], root: Path) -> Listing:
+def list_folders(
+    folders: Iterable[Folder],
+    root: Path,
+    *,
+    plate: str | None = None,
+    channel: str | None = None,
+    expected: Collection[str] = (),
+) -> Listing:
     """Images and rejected files of one plate's folders; folders above `root` say nothing of channel or time.
+
+    `plate` is its name for messages, that of `root` by default; `channel` and `expected` are as in
+    `channels.settle_channels`.
 
     Raises
     ------
     ExportError
-        If the folders are an archive's and of several vessels.
+        If the folders are an archive's and of several vessels, hold two plates, or leave the channel open.
     """
+    plate = plate or root.name
     folders = list(folders)
     vessels = sorted({scan.vessel for folder in folders if (scan := scan_of_folder(folder.path)) is not None})
     if len(vessels) > 1:
@@ -128,62 +145,54 @@ def list_folders(folders: Iterable[Folder], root: Path) -> Listing:
         scan = scan_of_folder(folder.path)
         above = folder.path.relative_to(root).parts[::-1]
         elapsed = next((time for part in above if (time := parse_elapsed(part)) is not None), None)
-        channel = next((word for part in above if (word := channel_in(part)) is not None), None)
+        by_folder = next((word for part in above if (word := channel_in(part)) is not None), None)
+        for name, why in folder.odd.items():
+            reason = "not_a_file" if name else "unreadable"
+            rejected.append((as_text(folder.path / name), reason, f"{as_text(name) or 'this folder'} {why}"))
         for name in folder.names:
             path = folder.path / name
             if is_image_file(name):
                 parsed = parse_image_name(name)
                 if parsed is None and scan is not None:
                     parsed = parse_archive_name(name, scan.scanned_at)
-                if parsed is None or not is_text(str(path)):
-                    rejected.append(
-                        (_text(path), "not_an_image_name", f"{_text(name)} is no name that an Incucyte gives")
-                    )
+                if not is_text(str(path)):
+                    rejected.append((as_text(path), "name_not_text", f"{as_text(name)} is no UTF-8; rename it"))
+                    continue
+                if parsed is None:
+                    rejected.append((str(path), "not_an_image_name", f"{name} is no name that an Incucyte gives"))
                     continue
                 try:
                     size = path.stat().st_size
                 except OSError as error:
                     detail = f"cannot be measured: {error.strerror or error}; check the share and permissions"
-                    rejected.append((_text(path), "unreadable", detail))
+                    rejected.append((str(path), "unreadable", detail))
                     continue
-                found.append(_Found(path, parsed, channel, elapsed, size))
+                found.append(_Found(path, parsed, by_folder, elapsed, size))
             elif not name.lower().endswith(_COMPANIONS):
                 rejected.append(
-                    (_text(path), "wrong_extension", "only tif, png and jpeg are read; export images, not movies")
+                    (as_text(path), "wrong_extension", "only tif, png and jpeg are read; export images, not movies")
                 )
-    mute = _mute_prefixes(found)
-    images = [_row(one, mute) for one in found]
-    order = ("scan", "well", "field", "channel", "path")
+    said = [Said(f.name.prefix, f.name.well, None if f.name.prefix else f.name.channel, f.folder) for f in found]
+    channels = settle_channels(said, plate, channel=channel, expected=expected)
+    rows = [_row(one, its_channel) for one, its_channel in zip(found, channels, strict=True)]
+    images = pl.DataFrame(rows, schema=IMAGES_SCHEMA, orient="row")
+    require_one_plate(images, root, plate)
     return Listing(
-        pl.DataFrame(images, schema=IMAGES_SCHEMA, orient="row").sort(order),
+        images.sort("scan", "well", "field", "channel", "path"),
         pl.DataFrame(rejected, schema=REJECTED_SCHEMA, orient="row").sort("path"),
     )
 
 
-def _mute_prefixes(found: Iterable[_Found]) -> set[str]:
-    """Prefixes that occur in folders of several channels, and so name none: ``HT1080_NucLight-Red`` is a cell line."""
-    channels: dict[str, set[str]] = {}
-    for one in found:
-        if one.name.prefix is not None and one.channel is not None:
-            channels.setdefault(one.name.prefix, set()).add(one.channel)
-    return {prefix for prefix, theirs in channels.items() if len(theirs) > 1}
-
-
-def _row(found: _Found, mute: Collection[str]) -> tuple[Any, ...]:
+def _row(found: _Found, channel: str) -> tuple[Any, ...]:
     name = found.name
-    said = (found.channel, name.channel) if name.prefix in mute else (name.channel, found.channel)
     return (
         str(found.path),
         name.prefix,
         name.well,
         name.field,
-        said[0] or said[1] or DEFAULT_CHANNEL,
+        channel,
         name.scan,
         found.elapsed if name.elapsed is None else name.elapsed,
         name.scanned_at,
         found.size,
     )
-
-
-def _text(path: Path | str) -> str:
-    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -6,7 +6,7 @@ vessel's folders in an archive. What cannot be a plate is listed with the reason
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from phenoassets.errors import ExportError, SettingsError
 from phenoassets.incucyte.archive import ScanFolder, find_archive, scan_folders
 from phenoassets.incucyte.folders import Listing, list_folders
 from phenoassets.incucyte.textfile import nfc
-from phenoassets.incucyte.walking import Folder, is_image_file, is_text, list_folder, walk
+from phenoassets.incucyte.walking import CLOSED, Folder, as_text, is_image_file, is_text, list_folder, walk
 from phenoassets.store.home import check_plate_name
 
 
@@ -38,19 +38,24 @@ class Source:
             yield from walk(self.root, images_only=images_only)
             return
         for scan in self.scans:
-            names, _ = list_folder(scan.path, images_only=images_only)
-            yield Folder(scan.path, "/".join(scan.path.parts[-4:]), names)
+            relative = "/".join(scan.path.parts[-4:])
+            try:
+                entries = list_folder(scan.path, images_only=images_only)
+            except PermissionError:
+                yield Folder(scan.path, relative, [], {"": CLOSED})
+                continue
+            yield Folder(scan.path, relative, entries.files, entries.odd)
 
-    def list(self) -> Listing:
-        """Its images and rejected files.
+    def list(self, *, channel: str | None = None, expected: Collection[str] = ()) -> Listing:
+        """Its images and rejected files; `channel` and `expected` as in `channels.settle_channels`.
 
         Raises
         ------
         ExportError
-            If a folder cannot be read.
+            If a folder cannot be read, or its images are not of one plate or leave their channel open.
         """
         try:
-            return list_folders(self.folders(), self.root)
+            return list_folders(self.folders(), self.root, plate=self.plate, channel=channel, expected=expected)
         except OSError as error:
             where = error.filename or self.root
             raise ExportError(
@@ -70,6 +75,8 @@ class Landing:
         Vessels that no plate of ``plates.csv`` names, and their archive.
     unusable
         Folders or vessels that cannot be plates, and why.
+    odd
+        Entries that are neither files nor folders, and what they are.
     loose
         Images beside the plates' folders, which belong to no plate.
     """
@@ -77,6 +84,7 @@ class Landing:
     sources: dict[str, Source] = field(default_factory=dict)
     unmapped: dict[str, Path] = field(default_factory=dict)
     unusable: dict[str, str] = field(default_factory=dict)
+    odd: dict[str, str] = field(default_factory=dict)
     loose: int = 0
 
 
@@ -97,24 +105,33 @@ def find_plates(exports: str | Path, vessels: Mapping[str, str] | None = None) -
     """
     exports = Path(exports).absolute()
     try:
-        names, folders = list_folder(exports)
+        entries = list_folder(exports)
     except FileNotFoundError as error:
         raise ExportError(f"exports folder {exports} does not exist; make it, or mount the share") from error
     except OSError as error:
         raise ExportError(
             f"exports folder {exports} cannot be read: {error.strerror or error}; check the share"
         ) from error
-    landing = Landing(loose=sum(map(is_image_file, names)))
+    landing = Landing(loose=sum(map(is_image_file, entries.files)))
+    for name, why in entries.odd.items():
+        shown = as_text(nfc(name))
+        meant_as_plate = why.startswith("is a link") and not Path(name).suffix
+        place = landing.unusable if meant_as_plate else landing.odd
+        place[shown] = f"{shown} in {exports} {why}"
     archives = [exports] if find_archive(exports) else []
-    for name in folders:
+    for name in entries.folders:
         path = exports / name
         if archives and name in ("EssenFiles", "ScanData"):
             continue
-        if find_archive(path):
+        try:
+            holds_archive = find_archive(path) is not None
+        except OSError:
+            holds_archive = False  # a folder that cannot be read says so when its plate is listed
+        if holds_archive:
             archives.append(path)
             continue
         if not is_text(name):
-            shown = name.encode("utf-8", "backslashreplace").decode()
+            shown = as_text(name)
             landing.unusable[shown] = f"folder {shown} in {exports} has a name that is no UTF-8; rename it"
             continue
         plate = nfc(name)
@@ -140,7 +157,9 @@ def _add_archive(landing: Landing, archive: Path, plates: Mapping[str, str]) -> 
     if scan_data is None:
         return
     try:
-        scans = scan_folders(scan_data)
+        closed: list[Path] = []
+        scans = scan_folders(scan_data, closed)
+        landing.odd |= {as_text(path): f"{as_text(path)} {CLOSED}" for path in closed}
     except ExportError as error:
         landing.unusable[archive.name] = str(error)
         return

@@ -153,13 +153,19 @@ def parse_scan_id(scan: str) -> tuple[dt.timedelta | None, dt.datetime | None]:
     return elapsed, dt.datetime.fromisoformat(scan) if elapsed is None else None
 
 
+def words_of(text: str) -> list[str]:
+    """Words of a prefix or folder name, in lower case: ``HT29_NucLightRed`` has four."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
 @functools.lru_cache(maxsize=4096)
-def channel_in(text: str) -> str | None:
+def channel_in(text: str, leave_out: frozenset[str] = frozenset()) -> str | None:
     """Channel that a prefix or folder name says, the rightmost word winning; None where it says none.
 
     Whole words count alone: ``R2_MDF_green`` and ``MiaPaCa2-PhaseOriginal`` name a channel, ``Fred_metaphase`` none.
+    Words to `leave_out` (in lower case) name none either.
     """
-    for word in reversed(_WORD.findall(text)):
-        if word.lower() in _CHANNEL_WORDS:
-            return _CHANNEL_WORDS[word.lower()]
+    for word in reversed(words_of(text)):
+        if word in _CHANNEL_WORDS and word not in leave_out:
+            return _CHANNEL_WORDS[word]
     return None

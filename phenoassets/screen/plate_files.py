@@ -67,12 +67,13 @@ def list_plate(screen: Screen, plate: str) -> Listing:
     Raises
     ------
     ExportError
-        If the folder is missing, empty or holds no image of an Incucyte.
+        If the folder is missing, empty or holds no image of an Incucyte, holds two plates, or leaves open which
+        channel its images are of.
     SettingsError
         If what is there cannot be a plate.
     """
     source = source_of(screen, plate)
-    listing = source.list()
+    listing = source.list(channel=screen.plate_row(plate)["channel"], expected=screen.settings.channels)
     if not listing.images.height:
         held = "holds no image under an Incucyte name" if any(source.root.iterdir()) else "is empty"
         raise ExportError(f"plate {plate}: {source.root} {held}; expected names like {plate}_A1_1_00d00h00m.tif")
@@ -96,7 +97,7 @@ def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Pa
         raise PlateMapError(f"plate {plate}: plates.csv names the plate map {named}, which is not among the exports")
     # Names first: a flat export has many thousands beside its plate map.
     listed = (n for n in os.listdir(folder) if n.lower().endswith(PLATE_MAP_SUFFIXES) and n[0] != ".")  # noqa: PTH208
-    beside = [path for path in (folder / name for name in sorted(listed)) if _may_be_map(path)]
+    beside = [path for path in (folder / name for name in sorted(listed)) if path.is_file() and _may_be_map(path)]
     xml = [p for p in beside if p.suffix.lower() == ".platemap"]
     found = xml or beside
     if not found:

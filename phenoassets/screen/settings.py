@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from phenoassets.errors import SettingsError
 from phenoassets.imaging.correction import RECIPES
+from phenoassets.incucyte.names import channel_in
 from phenoassets.incucyte.plate_maps.conditions import DEFAULT_NEGATIVE, NEVER
 from phenoassets.incucyte.textfile import decode, delimiter_of, parse_number
 from phenoassets.screen.csv_sheets import TextSheet, read_text_sheet
@@ -208,6 +209,8 @@ class ScreenSettings(_Section):
         return self
 
 
+# A channel's name becomes part of file names.
+_CHANNEL = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _PLATE_COLUMNS: Mapping[str, pl.DataType] = {
     "plate": pl.String(),
     "cell_line": pl.String(),
@@ -215,6 +218,7 @@ _PLATE_COLUMNS: Mapping[str, pl.DataType] = {
     "confluence_table": pl.String(),
     "batch": pl.String(),
     "vessel_id": pl.String(),
+    "channel": pl.String(),
     "treated_at": pl.Datetime("us"),
     "treated_after_hours": pl.Float64(),
     "dilution": pl.Float64(),
@@ -241,7 +245,7 @@ class Screen:
     settings
         ``screen.toml``.
     plates
-        ``plates.csv`` (plate, cell_line?, plate_map?, confluence_table?, batch?, vessel_id?, treated_at?,
+        ``plates.csv`` (plate, cell_line?, plate_map?, confluence_table?, batch?, vessel_id?, channel?, treated_at?,
         treated_after_hours?, dilution?, time_zone?, um_per_pixel?).
     compounds
         ``compounds.csv`` (alias, canonical, cas?, moa?, solvent?).
@@ -326,7 +330,20 @@ def load_screen(home: Home | Path) -> Screen:
     both = plates.filter(pl.col("treated_at").is_not_null() & pl.col("treated_after_hours").is_not_null())
     if both.height:
         raise SettingsError(f"plates.csv: plate {both['plate'][0]} has treated_at and treated_after_hours; keep one")
+    plates = plates.with_columns(
+        channel=pl.Series([_channel(*row) for row in plates.select("plate", "channel").iter_rows()], dtype=pl.String)
+    )
     return Screen(home, settings, plates, sheet(home.compounds_file, _COMPOUND_COLUMNS, "alias"))
+
+
+def _channel(plate: str, text: str | None) -> str | None:
+    """Channel that a row of ``plates.csv`` names, under its common name."""
+    if text is None:
+        return None
+    channel = channel_in(text) or text.strip().lower()
+    if _CHANNEL.fullmatch(channel) is None:
+        raise SettingsError(f"plates.csv: plate {plate}, channel: {text!r} is no channel; write phase, green, red, ...")
+    return channel
 
 
 def _read_sheet(path: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.DataFrame:

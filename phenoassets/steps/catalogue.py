@@ -22,7 +22,7 @@ from phenoassets.incucyte.scans import scan_table, with_times
 from phenoassets.planning.landing_watch import FileLedger
 from phenoassets.screen.plate_files import list_plate, source_of
 from phenoassets.screen.settings import Screen
-from phenoassets.steps.duplicates import reimport_hint, resolve
+from phenoassets.steps.duplicates import reimport_hint, require_one_origin, resolve
 from phenoassets.steps.provenance import version_of
 from phenoassets.steps.rejected import DUPLICATE, duplicate, reject, write_rejected
 from phenoassets.steps.step import Progress, StepResult, no_progress
@@ -81,6 +81,7 @@ def catalogue_images(
         rows += [r for r in read if "reason" not in r]
         done += group.height
         progress(done, fresh.height)
+    require_one_origin(rows, plate)
     contested = set(stuck.filter(pl.col("known_id") != pl.col("image_id"))["known_id"])
     found = resolve(rows, known, set(standing["image_id"]), used, contested, plate)
     rejected += found.rejected

@@ -5,6 +5,8 @@ In go rows of ``raw_images`` and what is catalogued already; out comes a decisio
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from shlex import quote as quoted
@@ -12,7 +14,13 @@ from typing import Any
 
 import polars as pl
 
+from phenoassets.errors import ExportError
+from phenoassets.incucyte.names import parse_image_name
 from phenoassets.steps.rejected import duplicate, reject
+
+# Of the images that two names have in common, how many must differ for the whole to be two plates, or two exports of
+# one with other settings: a few that differ are single bad copies, and only they are left out.
+_MOSTLY = 0.5
 
 
 @dataclass
@@ -79,6 +87,53 @@ def resolve(
             for row in group
         ]
     return found
+
+
+def require_one_origin(rows: list[dict[str, Any]], plate: str) -> None:
+    """Refuse files of which two names hold mostly other pictures of the same images.
+
+    Parameters
+    ----------
+    rows
+        Rows of ``raw_images`` of files that are not catalogued.
+    plate
+        For the message.
+
+    Raises
+    ------
+    ExportError
+        Names both, and what to do: two plates with equal elapsed times cannot be told by their names.
+    """
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_id.setdefault(row["image_id"], []).append(row)
+    common: Counter[tuple[tuple[str, str], tuple[str, str]]] = Counter()
+    differing: Counter[tuple[tuple[str, str], tuple[str, str]]] = Counter()
+    example: dict[tuple[tuple[str, str], tuple[str, str]], tuple[str, str]] = {}
+    for group in by_id.values():
+        if len(group) < 2:
+            continue
+        origins = sorted({_origin(row["path"]): row for row in group}.items())
+        for (one, first), (two, second) in itertools.combinations(origins, 2):
+            common[one, two] += 1
+            if first["sha256"] != second["sha256"]:
+                differing[one, two] += 1
+                example.setdefault((one, two), (first["path"], second["path"]))
+    for pair, n in differing.most_common():
+        if n > 1 and n >= _MOSTLY * common[pair]:
+            first_path, second_path = example[pair]
+            raise ExportError(
+                f"plate {plate}: {n} of {common[pair]} images are there twice with other pixels, first {first_path} "
+                f"and {second_path}: two plates, or two exports of one, in one folder; give each plate a folder of its "
+                f"own and keep one export of each, then phenoassets plate reimport {quoted(plate)}"
+            )
+
+
+def _origin(path: str) -> tuple[str, str]:
+    """Folder and prefix of a file: what tells the images of two plates apart where their times do not."""
+    folder, _, name = path.rpartition("/")
+    parsed = parse_image_name(name)
+    return folder, "" if parsed is None or parsed.prefix is None else parsed.prefix
 
 
 def _conflict(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

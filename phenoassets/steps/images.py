@@ -71,7 +71,8 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
     if not images.height:
         raise ProfileError(
             f"plate {plate} has no images of {' or '.join(wanted)}, only of {', '.join(found) or 'no channel'}; "
-            "correct `channels` in screen.toml"
+            f"if these are {wanted[0]}, write that under channel in the row {plate} of plates.csv, then phenoassets "
+            f"plate reimport {quoted(plate)}; else add their channel to `channels` in screen.toml"
         )
     measured = store.read("image_quality", plate=plate, columns=["image_id", "flags"])
     seen = measured.filter(~pl.col("flags").list.contains("empty"))

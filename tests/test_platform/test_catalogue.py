@@ -1,6 +1,7 @@
 """The catalogue of a plate over time: files that are moved, copied, removed or read as another channel."""
 
 import datetime as dt
+import os
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 
 from phenoassets.admin.status import known_plates, plate_state
 from phenoassets.cli.main import main
-from phenoassets.errors import SettingsError
+from phenoassets.errors import ExportError, SettingsError
 from phenoassets.screen import plate_files
 from phenoassets.screen.settings import load_screen
 from phenoassets.steps import catalogue, plates
@@ -201,6 +202,65 @@ def test_a_copy_that_was_rewritten_is_looked_at_again(plate):
 
 
 # Removed
+
+
+@pytest.mark.parametrize(("one", "two"), [("V1", "V2"), ("a/V1", "b/V1")])
+def test_two_plates_whose_elapsed_times_are_equal_are_told_by_their_pictures(plate, one, two):
+    names = [f"A{well}_1_00d0{hour}h00m.tif" for hour in (0, 2) for well in (1, 2)]
+    plate.put(*(f"{one}_{name}" for name in names))
+    plate.put(*(f"{two}_{name}" for name in names), seed=1)
+    with pytest.raises(ExportError, match="plate P1: 4 of 4 images are there twice with other pixels") as caught:
+        plate.catalogue()
+    assert f"P1/{one}_{names[0]}" in str(caught.value)
+    assert f"P1/{two}_{names[0]}" in str(caught.value)
+    assert "a folder of its own" in str(caught.value)
+
+
+def test_a_few_copies_with_other_pixels_are_left_out_and_the_others_are_used(plate):
+    names = [f"A{well}_1_00d0{hour}h00m.tif" for hour in (0, 2, 4) for well in (1, 2)]
+    plate.put(*(f"V1_{name}" for name in names))
+    plate.put(*(f"V2_{name}" for name in names))
+    plate.put(*(f"V2_{name}" for name in names[:2]), seed=1)
+    plate.catalogue()
+    assert len(plate.paths()) == 4
+    reasons = [reason for _, reason in sorted(plate.reasons().items())]
+    assert reasons.count("conflicting_duplicate") == 4
+    assert reasons.count("duplicate") == 4
+
+
+def test_plates_csv_names_the_channel_that_a_word_in_the_prefix_leaves_open(plate):
+    plate.put("HT29_NucLightRed_A1_1_00d00h00m.tif", "HT29_NucLightRed_A2_1_00d02h00m.tif")
+    with pytest.raises(ExportError, match=r"write phase or red under channel in the row P1 of plates\.csv"):
+        plate.catalogue()
+    assert "write phase or red" in plate_state(plate.screen, plate.store, "P1").problem
+    plate.home.plates_file.write_text("plate,channel\nP1,Phase\n")
+    plate.catalogue()
+    assert plate.store.read("raw_images", plate="P1")["channel"].to_list() == ["phase", "phase"]
+
+
+def test_a_screen_of_one_channel_believes_the_word_for_it(plate):
+    plate.put("V_green_A1_1_00d00h00m.tif")
+    plate.home.settings_file.write_text('channels = ["green"]\n')
+    plate.catalogue()
+    assert plate.store.read("raw_images", plate="P1")["channel"].to_list() == ["green"]
+
+
+def test_a_channel_of_plates_csv_that_could_be_no_folder_is_refused(plate):
+    plate.put("V_A1_1_00d00h00m.tif")
+    plate.home.plates_file.write_text("plate,channel\nP1,../x\n")
+    with pytest.raises(SettingsError, match=r"plate P1, channel: '\.\./x' is no channel"):
+        _ = plate.screen
+
+
+def test_a_pipe_among_the_images_and_in_place_of_the_map_is_named_and_never_waited_for(plate):
+    plate.put("V_A1_1_00d00h00m.tif")
+    os.mkfifo(plate.folder / "V_A2_1_00d00h00m.tif")
+    os.mkfifo(plate.folder / "layout.csv")
+    plate.catalogue()
+    assert plate.reasons() == {"V_A2_1_00d00h00m.tif": "not_a_file", "layout.csv": "not_a_file"}
+    state = plate_state(plate.screen, plate.store, "P1")
+    assert state.rejected == 2
+    assert "no plate map in" in state.problem
 
 
 def test_hours_do_not_shift_when_the_first_scans_are_removed(plate):

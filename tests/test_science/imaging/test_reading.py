@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -204,6 +205,12 @@ def test_what_may_pass_by_itself_has_reasons_of_its_own(tmp_path):
     assert reason_of(tmp_path) in TRANSIENT_REASONS
     assert "missing" in TRANSIENT_REASONS
     assert "unreadable" not in TRANSIENT_REASONS
+
+
+def test_a_pipe_or_a_device_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.tif")
+    (tmp_path / "device.tif").symlink_to("/dev/zero")
+    assert [reason_of(tmp_path / name) for name in ("pipe.tif", "device.tif")] == ["not_a_file"] * 2
 
 
 def test_a_closed_file_is_named_as_such(tmp_path, monkeypatch):

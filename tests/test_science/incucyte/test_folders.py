@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import socket
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,7 @@ from phenoassets.errors import ExportError, SettingsError
 from phenoassets.incucyte import find_images, find_plates, list_export, scan_table
 from phenoassets.incucyte.archive import parse_archive_name
 from phenoassets.incucyte.scans import hours_since_start
+from phenoassets.incucyte.walking import walk
 from phenoassets.store.schemas import TABLES
 
 COMPOSED, DECOMPOSED = "Z\u00fcrich_P1", "Zu\u0308rich_P1"  # as most write it, and as macOS does
@@ -97,7 +99,7 @@ def test_a_name_in_another_encoding_is_rejected_and_not_fatal(tmp_path):
         file.write(b"x")
     listing = list_export(tmp_path)
     assert listing.images["well"].to_list() == ["A01"]
-    assert listing.rejected["reason"].to_list() == ["not_an_image_name"]
+    assert listing.rejected["reason"].to_list() == ["name_not_text"]
     assert find_plates(tmp_path).loose == 2
 
 
@@ -110,31 +112,109 @@ def test_an_empty_folder_gives_an_empty_frame_and_a_missing_one_an_error(tmp_pat
         find_images(tmp_path / "file.tif")
 
 
-def test_a_folder_that_cannot_be_read_is_an_error_and_never_empty(tmp_path, monkeypatch):
-    put(tmp_path, "P_A1_1_00d00h00m.tif", "locked/P_A2_1_00d00h00m.tif")
+CLOSED = PermissionError(13, "Permission denied")
+
+
+def locking(monkeypatch, *locked, error=CLOSED):
     real = os.scandir
 
     def scandir(path):
-        if Path(path).name == "locked":
-            raise PermissionError(13, "Permission denied", str(path))
+        if Path(path).name in locked:
+            raise type(error)(*error.args, str(path))
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(ExportError, match=r"locked cannot be read: Permission denied"):
-        find_images(tmp_path)
+
+
+def test_a_closed_folder_is_named_and_the_others_are_read(tmp_path, monkeypatch):
+    put(tmp_path, "P_A1_1_00d00h00m.tif", "locked/P_A2_1_00d00h00m.tif")
+    locking(monkeypatch, "locked")
+    listing = list_export(tmp_path)
+    assert listing.images["well"].to_list() == ["A01"]
+    [(path, reason, detail)] = listing.rejected.rows()
+    assert (path, reason) == (str(tmp_path / "locked"), "unreadable")
+    assert "closed to this user" in detail
+    assert "give this user access" in detail
+
+
+def test_a_plates_own_folder_that_is_closed_or_a_share_that_fails_is_an_error_and_never_empty(tmp_path, monkeypatch):
+    put(tmp_path, "P1/P_A1_1_00d00h00m.tif", "P1/late/P_A2_1_00d00h00m.tif", "P2/P_A1_1_00d00h00m.tif")
+    with monkeypatch.context() as patch:
+        locking(patch, "P1")
+        with pytest.raises(ExportError, match=r"P1 cannot be read: Permission denied"):
+            find_images(tmp_path / "P1")
+        assert find_plates(tmp_path).sources["P2"].list().images.height == 1
+    with monkeypatch.context() as patch:
+        locking(patch, "late", error=OSError(5, "Input/output error"))
+        with pytest.raises(ExportError, match=r"late cannot be read: Input/output error"):
+            find_images(tmp_path / "P1")
+
+
+def test_a_closed_folder_of_an_archive_holds_up_no_vessel(tmp_path, monkeypatch):
+    archive(tmp_path, vessels=("12", "13"), times=("1908/30/0021", "1908/31/0021"))
+    locking(monkeypatch, "31")
+    landing = find_plates(tmp_path, {"12": "P1", "13": "P2"})
+    assert [source.list().images["scan"].unique().to_list() for source in landing.sources.values()] == [
+        ["2019-08-30T00:21"]
+    ] * 2
+    [why] = landing.odd.values()
+    assert "1908/31 is closed to this user" in why
+
+
+def test_a_closed_vessel_folder_is_named_among_the_files_that_are_not_used(tmp_path, monkeypatch):
+    archive(tmp_path, vessels=("12",))
+    source = find_plates(tmp_path, {"12": "P1"}).sources["P1"]
+    locking(monkeypatch, "12")
+    listing = source.list()
+    assert listing.images.is_empty()
+    assert listing.rejected["reason"].to_list() == ["unreadable"] * 2
+
+
+def test_pipes_sockets_and_links_without_an_end_are_named_and_never_opened(tmp_path, monkeypatch):
+    put(tmp_path, "P_A1_1_00d00h00m.tif", "P_A9_1_00d00h00m.tif")
+    os.mkfifo(tmp_path / "P_A2_1_00d00h00m.tif")
+    (tmp_path / "P_A3_1_00d00h00m.tif").symlink_to(tmp_path / "P_A4_1_00d00h00m.tif")
+    (tmp_path / "P_A4_1_00d00h00m.tif").symlink_to(tmp_path / "P_A3_1_00d00h00m.tif")
+    (tmp_path / "P_A5_1_00d00h00m.tif").symlink_to(tmp_path / "gone.tif")
+    (tmp_path / "P_A6_1_00d00h00m.tif").symlink_to(tmp_path / "P_A9_1_00d00h00m.tif")
+    (tmp_path / "P_A7_1_00d00h00m.tif").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+        server.bind("s")
+        listing = list_export(tmp_path)
+    assert listing.images["well"].to_list() == ["A01", "A06", "A09"]
+    found = {Path(path).name[:5]: (reason, detail) for path, reason, detail in listing.rejected.rows()}
+    assert {reason for reason, _ in found.values()} == {"not_a_file"}
+    expected = {
+        "P_A2_": "is a pipe",
+        "P_A3_": "a link that leads to itself",
+        "P_A4_": "a link that leads to itself",
+        "P_A5_": "a link to something that is gone",
+        "P_A7_": "is a device",
+        "s": "is a socket",
+    }
+    assert found.keys() == expected.keys()
+    assert all(words in found[name][1] for name, words in expected.items())
+    watched = [name for folder in walk(tmp_path, images_only=True) for name in folder.names]
+    assert sorted(name[:4] for name in watched) == ["P_A1", "P_A6", "P_A9"]
+
+
+def test_what_is_no_folder_beside_the_plates_holds_up_none_of_them(tmp_path):
+    put(tmp_path, "P1/P_A1_1_00d00h00m.tif")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "P2").symlink_to(tmp_path / "P2")
+    (tmp_path / "notes.txt").symlink_to(tmp_path / "gone.txt")
+    landing = find_plates(tmp_path)
+    assert list(landing.sources) == ["P1"]
+    assert "leads to itself" in landing.unusable["P2"]
+    assert set(landing.odd) == {"pipe", "notes.txt"}
+    assert "remove it" in landing.odd["pipe"]
 
 
 def test_a_link_that_leads_back_ends(tmp_path):
     put(tmp_path, "P_A1_1_00d00h00m.tif")
     (tmp_path / "again").symlink_to(tmp_path)
     assert find_images(tmp_path).height == 1
-
-
-def test_a_dangling_link_is_rejected_as_unreadable(tmp_path):
-    (tmp_path / "P_A1_1_00d00h00m.tif").symlink_to(tmp_path / "gone.tif")
-    listing = list_export(tmp_path)
-    assert listing.images.is_empty()
-    assert listing.rejected["reason"].to_list() == ["unreadable"]
 
 
 def archive(root, vessels=("12", "13"), times=("1908/30/0021", "1908/30/0221")):
