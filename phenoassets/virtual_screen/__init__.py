@@ -13,20 +13,25 @@ from phenoassets.virtual_screen.frames import (
     training_images,
     well_frames,
 )
+from phenoassets.virtual_screen.masks import STATES, CellMasks, cell_masks, well_masks
 from phenoassets.virtual_screen.plates import Plate, Screen, WellDesign, design_screen
 from phenoassets.virtual_screen.truth import SIM_VERSION
 
 __all__ = [
     "FIRST_TRAINING_SEED",
     "SIM_VERSION",
+    "STATES",
+    "CellMasks",
     "Frame",
     "Plate",
     "Screen",
     "WellDesign",
+    "cell_masks",
     "design_screen",
     "scan_hours",
     "simulate",
     "training_images",
     "truth_tables",
     "well_frames",
+    "well_masks",
 ]

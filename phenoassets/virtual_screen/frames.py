@@ -50,7 +50,8 @@ def scan_hours(hours: float, interval: float) -> list[float]:
 
 
 @lru_cache(maxsize=4)
-def _bank(line: str, seed: int) -> StampBank:
+def stamp_bank(line: str, seed: int) -> StampBank:
+    """The stamps of a cell line in the screen of `seed`, drawn once."""
     return StampBank(next(known for known in CELL_LINES if known.name == line), seed)
 
 
@@ -62,7 +63,7 @@ def well_frames(screen: Screen, plate: Plate, well: WellDesign, hours: Sequence[
     of_well = np.random.default_rng((*seeds, place, 1))
     well_gain, sway = of_well.normal(1.0, 0.04), of_well.normal(0.0, 0.05)
     period, phase = of_well.uniform(40.0, 160.0), of_well.uniform(0.0, 2 * np.pi)
-    bank = _bank(plate.line.name, screen.seed)
+    bank = stamp_bank(plate.line.name, screen.seed)
     for cells in live(well.plan, hours):
         minute = round(cells.hours * 60)
         of_scan = np.random.default_rng((*seeds, 1 << 20, minute))

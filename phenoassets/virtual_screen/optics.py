@@ -12,6 +12,7 @@ brightness or contrast.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -28,7 +29,7 @@ BACKGROUND: Final = 128.0
 CONTRAST: Final = 28.0
 """Standard deviation of the grey values within a cell."""
 
-_PAD: Final = 130  # the largest stamp fits into it, wherever in the margin its cell lies
+PAD: Final = 130  # the largest stamp fits into it, wherever in the margin its cell lies
 _RIM: Final = 8  # of the padding that is filtered with the frame
 _RADII: Final = 4.0 * 1.1 ** np.arange(24)  # 4 to 36 pixels
 _LEVELS: Final = 4  # from cycling to flat
@@ -280,22 +281,28 @@ def _kinds(cells: Snapshot) -> NDArray[np.int64]:
     return kinds
 
 
-def thickness_map(cells: Snapshot, bank: StampBank) -> Image:
-    """Compose the stamps of all cells; the thickest object wins. Shape (height + 2 rim, width + 2 rim)."""
-    height, width = FRAME
-    canvas = np.zeros((height + 2 * _PAD, width + 2 * _PAD), np.float32)
+def placed_stamps(cells: Snapshot, bank: StampBank) -> Iterator[tuple[int, Image, int, int]]:
+    """Each cell's index, its stamp, and the row and column of the frame where the stamp's centre lies."""
     kinds = _kinds(cells)
     sizes = np.clip(np.rint(np.log(cells.radius / _RADII[0]) / np.log(1.1)), 0, _RADII.size - 1).astype(np.int64)
     shapes, turns = cells.shape % _SHAPES, (cells.shape // _SHAPES) % 8
-    rows, columns = np.rint(cells.y).astype(np.int64) + _PAD, np.rint(cells.x).astype(np.int64) + _PAD
-    for kind, size, shape, turn, row, column in zip(
-        kinds.tolist(), sizes.tolist(), shapes.tolist(), turns.tolist(), rows.tolist(), columns.tolist(), strict=True
+    rows, columns = np.rint(cells.y).astype(np.int64), np.rint(cells.x).astype(np.int64)
+    each = (kinds, sizes, shapes, turns, rows, columns)
+    for index, (kind, size, shape, turn, row, column) in enumerate(
+        zip(*(values.tolist() for values in each), strict=True)
     ):
-        stamp = bank.get(kind, size, shape, turn)
+        yield index, bank.get(kind, size, shape, turn), row, column
+
+
+def thickness_map(cells: Snapshot, bank: StampBank) -> Image:
+    """Compose the stamps of all cells; the thickest object wins. Shape (height + 2 rim, width + 2 rim)."""
+    height, width = FRAME
+    canvas = np.zeros((height + 2 * PAD, width + 2 * PAD), np.float32)
+    for _, stamp, row, column in placed_stamps(cells, bank):
         half = stamp.shape[0] // 2
-        place = canvas[row - half : row + half + 1, column - half : column + half + 1]
+        place = canvas[row + PAD - half : row + PAD + half + 1, column + PAD - half : column + PAD + half + 1]
         np.maximum(place, stamp, out=place)
-    rim = _PAD - _RIM
+    rim = PAD - _RIM
     return canvas[rim : rim + height + 2 * _RIM, rim : rim + width + 2 * _RIM]
 
 
