@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ _PILLOW_DTYPES: Final = {
     "I;16B": "uint16",
 }
 _MINISWHITE, _PALETTE = 0, 3
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 
 class Header(NamedTuple):
@@ -81,7 +83,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
         else:
             with Image.open(path, formats=("PNG", "JPEG")) as picture:
                 _pillow_header(picture, path)
-                pixels = _pillow_pixels(picture)
+                pixels = _deep_png(path) if _is_deep_png(path) else _pillow_pixels(picture)
     grey = _grey(pixels, path)
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
         bad = int(grey.size - np.isfinite(grey).sum())
@@ -147,7 +149,7 @@ def _is_tiff(path: Path) -> bool:
         raise ImageError("empty_file", f"{path.name} has no bytes; copy it again")
     if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return True
-    if head != b"\x89PNG\r\n\x1a\n" and head[:3] != b"\xff\xd8\xff":
+    if head != _PNG and head[:3] != b"\xff\xd8\xff":
         raise ImageError("not_an_image", f"{path.name} is neither TIFF, PNG nor JPEG by its content")
     return False
 
@@ -204,7 +206,19 @@ def _pillow_header(picture: Image.Image, path: Path) -> Header:
         raise ImageError("multi_page", f"{path.name} is an animation; export one picture a file")
     if picture.mode not in _PILLOW_DTYPES:
         raise ImageError("unsupported_type", f"{path.name} has pixel mode {picture.mode}, expected 8- or 16-bit grey")
-    return Header(*picture.size, _PILLOW_DTYPES[picture.mode], str(picture.format).lower())
+    dtype = "uint16" if _is_deep_png(path) else _PILLOW_DTYPES[picture.mode]
+    return Header(*picture.size, dtype, str(picture.format).lower())
+
+
+def _is_deep_png(path: Path) -> bool:
+    """Whether a PNG has 16 bits a sample in several channels, of which Pillow keeps the upper 8."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    return head[:8] == _PNG and head[12:16] == b"IHDR" and head[24] == 16 and head[25] != 0
+
+
+def _deep_png(path: Path) -> NDArray[Any]:
+    return np.asarray(imagecodecs.png_decode(path.read_bytes()))
 
 
 def _pillow_pixels(picture: Image.Image) -> NDArray[Any]:

@@ -133,7 +133,9 @@ def list_folders(
     """
     plate = plate or root.name
     folders = list(folders)
-    vessels = sorted({scan.vessel for folder in folders if (scan := scan_of_folder(folder.path)) is not None})
+    vessels = sorted(
+        {scan.vessel for folder in folders if (scan := scan_of_folder(folder.path, folder.names)) is not None}
+    )
     if len(vessels) > 1:
         raise ExportError(
             f"{root} is an archive of the vessels {', '.join(vessels)}; "
@@ -142,7 +144,7 @@ def list_folders(
     found: list[_Found] = []
     rejected: list[tuple[str, str, str]] = []
     for folder in folders:
-        scan = scan_of_folder(folder.path)
+        scan = scan_of_folder(folder.path, folder.names)
         above = folder.path.relative_to(root).parts[::-1]
         elapsed = next((time for part in above if (time := parse_elapsed(part)) is not None), None)
         by_folder = next((word for part in above if (word := channel_in(part)) is not None), None)
@@ -154,7 +156,7 @@ def list_folders(
             if is_image_file(name):
                 parsed = parse_image_name(name)
                 if parsed is None and scan is not None:
-                    parsed = parse_archive_name(name, scan.scanned_at)
+                    parsed = parse_archive_name(name, scan.scanned_at, scan.elapsed)
                 if not is_text(str(path)):
                     rejected.append((as_text(path), "name_not_text", f"{as_text(name)} is no UTF-8; rename it"))
                     continue

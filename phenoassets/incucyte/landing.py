@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phenoassets.errors import ExportError, SettingsError
-from phenoassets.incucyte.archive import ScanFolder, find_archive, scan_folders
+from phenoassets.incucyte.archive import ScanFolder, find_archive, parse_timepoint, scan_folders
 from phenoassets.incucyte.folders import Listing, list_folders
 from phenoassets.incucyte.textfile import nfc
 from phenoassets.incucyte.walking import CLOSED, Folder, as_text, is_image_file, is_text, list_folder, walk
@@ -38,7 +38,7 @@ class Source:
             yield from walk(self.root, images_only=images_only)
             return
         for scan in self.scans:
-            relative = "/".join(scan.path.parts[-4:])
+            relative = scan.path.relative_to(self.root).as_posix()
             try:
                 entries = list_folder(scan.path, images_only=images_only)
             except PermissionError:
@@ -121,10 +121,10 @@ def find_plates(exports: str | Path, vessels: Mapping[str, str] | None = None) -
     archives = [exports] if find_archive(exports) else []
     for name in entries.folders:
         path = exports / name
-        if archives and name in ("EssenFiles", "ScanData"):
+        if exports in archives and (name in ("EssenFiles", "ScanData") or parse_timepoint(name)):
             continue
         try:
-            holds_archive = find_archive(path) is not None
+            holds_archive = _is_archive(path, vessels or {})
         except OSError:
             holds_archive = False  # a folder that cannot be read says so when its plate is listed
         if holds_archive:
@@ -150,6 +150,15 @@ def find_plates(exports: str | Path, vessels: Mapping[str, str] | None = None) -
         _add_archive(landing, archive, vessels or {})
     landing.sources = dict(sorted(landing.sources.items()))
     return landing
+
+
+def _is_archive(folder: Path, plates: Mapping[str, str]) -> bool:
+    """Whether a folder is an archive of vessels; one that holds the time points of a single vessel is that plate's."""
+    found = find_archive(folder)
+    if found != folder or folder.name == "ScanData":
+        return found is not None
+    vessels = {scan.vessel for scan in scan_folders(folder)}
+    return len(vessels) > 1 or not vessels.isdisjoint(plates)
 
 
 def _add_archive(landing: Landing, archive: Path, plates: Mapping[str, str]) -> None:

@@ -87,6 +87,11 @@ class Embedding(_Section):
 
     precision: Literal["float32", "bf16", "float16"] = Field("float32", description="arithmetic of the networks")
     stored: Literal["float32", "float16"] = Field("float32", description="type of the stored vectors")
+    float_scale: Positive | Literal["auto"] = Field(
+        "auto",
+        description="value of a 32-bit float image that counts as 1; 0 and below are 0, values above it 1. auto: each "
+        "plate's channel has 1 where its calibration images lie within 0..1, else a power of two with headroom",
+    )
 
 
 class Profiles(_Section):

@@ -6,7 +6,8 @@ that follow are made anew from all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from shlex import quote as quoted
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from phenoassets.imaging.store import PlateStore, ShardReader
 from phenoassets.models import load_model
 from phenoassets.models.base import Model
 from phenoassets.screen.settings import Screen
+from phenoassets.steps.float_images import float_scales, scaled
 from phenoassets.steps.provenance import (
     calibration_of,
     correction_recipe,
@@ -55,12 +57,15 @@ def embed(
     new = _kept(screen, store, plate).filter(~pl.col("image_id").is_in(table.done()))
     dtype = screen.settings.embedding.stored
     failed: list[str] = []
+    scales: dict[str, float] = {}
     done = 0
     if new.height:
         pixels = PlateStore(store.home.zarr(plate), root=store.home.root)
         size = batch_size(model)
+        scales = float_scales(screen, store, plate)
         for part in new.sort("scan", "well", "field", "channel").iter_slices(_PART):
-            failed += _embed_part(pixels, part, model, table, size, dtype, lambda n: progress(done + n, new.height))  # noqa: B023  # called before `done` moves
+            report = partial(_report, progress, done, new.height)
+            failed += _embed_part(pixels, part, model, table, size, dtype, scales, report)
             done += part.height
     if failed:
         kept = "the earlier vectors stay" if table.stale else "the others are"
@@ -71,9 +76,15 @@ def embed(
     exchanged = table.finish()
     ids = store.read("embeddings", name, plate, ["image_id"])
     notes: dict[str, object] = {"device": device, "width": model.dim, "model digest": model.digest[:12]}
+    if new.height and scales:
+        notes["float scale"] = ", ".join(f"{channel}: {scale:g}" for channel, scale in scales.items())
     if exchanged:
         notes["recomputed"] = "the whole plate, under a new recipe"
     return StepResult("embeddings", new.height, ids.height, version_of(ids, recipe), notes)
+
+
+def _report(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)
 
 
 def _kept(screen: Screen, store: TableStore, plate: str) -> pl.DataFrame:
@@ -91,6 +102,7 @@ def _embed_part(
     table: GrowingTable,
     batch_size: int,
     dtype: Literal["float32", "float16"],
+    scales: Mapping[str, float],
     progress: Callable[[int], None],
 ) -> list[str]:
     rows = part.sort("well", "field", "channel", "index").to_dicts()
@@ -101,9 +113,8 @@ def _embed_part(
         kept.extend(items)
         vectors.append(found)
 
-    result = embed_images(
-        rows, ShardReader(pixels, rows).read, model, write, batch_size=batch_size, dtype=dtype, progress=progress
-    )
+    read = scaled(ShardReader(pixels, rows).read, scales)
+    result = embed_images(rows, read, model, write, batch_size=batch_size, dtype=dtype, progress=progress)
     if kept:
         names = [n for n in TABLES["embeddings"].names if n not in ("model", "embedding")]
         frame = pl.DataFrame([{n: row[n] for n in names} for row in kept], schema_overrides={"field": pl.Int32})

@@ -75,8 +75,11 @@ def correction_recipe(screen: Screen, calibration: str) -> str:
 
 def embedding_recipe(screen: Screen, model_digest: str, calibration: str) -> str:
     """Digest of what makes an embedding: weights and transform, type, correction and calibration."""
-    stored = screen.settings.embedding.stored
-    return digest_of("embedding", SCHEMA_VERSION, model_digest, stored, correction_recipe(screen, calibration))
+    settings = screen.settings.embedding
+    rule = () if settings.float_scale == "auto" else ("float_scale", settings.float_scale)
+    return digest_of(
+        "embedding", SCHEMA_VERSION, model_digest, settings.stored, correction_recipe(screen, calibration), *rule
+    )
 
 
 def profile_recipe(screen: Screen, embedding: str) -> str:

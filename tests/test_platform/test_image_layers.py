@@ -234,7 +234,9 @@ def test_a_channel_that_comes_later_makes_nothing_anew(plate):
 
 def test_a_plate_without_images_of_the_channels_in_use_says_so(plate):
     plate.settings(channels='["red"]')
-    with pytest.raises(ProfileError, match="plate P1 has no images of red, only of phase; correct `channels`"):
+    with pytest.raises(
+        ProfileError, match=r"no images of red, only of phase; if these are red, write that under channel in the row P1"
+    ):
         plate.run()
 
 
@@ -463,3 +465,14 @@ def test_remedies_can_be_copied_whatever_the_plate_is_called(plate):
             recipe="old",
         )
         provenance.require_recipe(plate.store, "embeddings", "MIX Z\u00fcrich 1", "new", "m")
+
+
+def test_calibrated_float_fluorescence_is_embedded_by_the_rule_of_its_plate(plate):
+    plate.settings(channels='["green"]')
+    for scan in range(2):
+        plate.image("green", scan, lambda rng: rng.gamma(2, 6, (SIDE, SIDE)).astype(np.float32))  # GCU, beyond 0..1
+    plate.catalogue()
+    plate.pixels()
+    result = embeddings.embed(plate.screen, plate.store, "P1", MODEL)
+    assert result.total == 12
+    assert result.notes["float scale"] == "green: 256"

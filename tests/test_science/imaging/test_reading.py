@@ -8,6 +8,7 @@ import warnings
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -205,6 +206,24 @@ def test_what_may_pass_by_itself_has_reasons_of_its_own(tmp_path):
     assert reason_of(tmp_path) in TRANSIENT_REASONS
     assert "missing" in TRANSIENT_REASONS
     assert "unreadable" not in TRANSIENT_REASONS
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_colour_png_of_16_bits_keeps_them_all(tmp_path, alpha):
+    grey = np.random.default_rng(3).integers(0, 65536, (24, 32)).astype(np.uint16)
+    layers = [grey, grey, grey, *([np.full_like(grey, 65535)] if alpha else [])]
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.stack(layers, axis=-1)))
+    assert read_header(tmp_path / "a.png") == Header(32, 24, "uint16", "png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), grey)
+    layers[1] = grey ^ 1  # colours that differ in the last bit only are colours
+    (tmp_path / "b.png").write_bytes(imagecodecs.png_encode(np.stack(layers, axis=-1)))
+    assert reason_of(tmp_path / "b.png") == "display_only"
+
+
+def test_a_colour_png_of_16_bits_that_is_cut_short_is_unreadable(tmp_path):
+    data = imagecodecs.png_encode(np.random.default_rng(3).integers(0, 65536, (24, 32, 3)).astype(np.uint16))
+    (tmp_path / "a.png").write_bytes(data[:-600])
+    assert reason_of(tmp_path / "a.png") == "unreadable"
 
 
 def test_a_pipe_or_a_device_is_refused_without_waiting(tmp_path):

@@ -395,3 +395,52 @@ def test_the_livecell_frame_is_found_under_its_own_name(shared):
     row = images.filter(pl.col("prefix") == "A172_Phase").row(0, named=True)
     assert (row["well"], row["field"], row["channel"], row["scan"]) == ("A07", 1, "phase", "000d00h00m")
     assert row["bytes"] == 178108
+
+
+def timepoints(root, vessels, times):
+    for time in times:
+        for vessel in vessels:
+            put(root, f"{time}/{vessel}/A1_1_Ph.tif", f"{time}/{vessel}/B2_1_Ch1.tif")
+
+
+@pytest.mark.parametrize(
+    ("times", "scans"),
+    [
+        (("2026-03-01_08-00", "2026-03-01_10-00"), ["2026-03-01T08:00", "2026-03-01T10:00"]),
+        (("20260301T0800", "20260301T100000"), ["2026-03-01T08:00", "2026-03-01T10:00"]),
+        (("2026y03m01d_08h00m", "2026y03m01d_10h00m"), ["2026-03-01T08:00", "2026-03-01T10:00"]),
+        (("00d00h00m", "00d02h00m"), ["000d00h00m", "000d02h00m"]),
+    ],
+)
+def test_time_points_that_hold_one_vessel_are_a_plate_under_its_folders_name(tmp_path, times, scans):
+    timepoints(tmp_path / "P1", ("558",), times)
+    images = find_plates(tmp_path).sources["P1"].list().images
+    assert images.select("well", "channel", "scan").rows() == [
+        (well, channel, scan) for scan in scans for well, channel in (("A01", "phase"), ("B02", "green"))
+    ]
+    assert scan_table("P1", images)["hours_since_start"].to_list() == [0, 2]
+    assert find_images(tmp_path / "P1").equals(images)
+
+
+def test_time_points_of_several_vessels_are_an_archive(tmp_path):
+    times = ("2026-03-01_08-00", "2026-03-01_10-00")
+    timepoints(tmp_path / "copy", ("558", "559"), times)
+    landing = find_plates(tmp_path, {"558": "P1"})
+    assert list(landing.sources) == ["P1"]
+    assert list(landing.unmapped) == ["559"]
+    source = landing.sources["P1"]
+    assert source.list().images.height == 4
+    assert {folder.relative for folder in source.folders()} == {f"{time}/558" for time in times}
+    with pytest.raises(ExportError, match="vessels 558, 559"):
+        find_images(tmp_path / "copy")
+    timepoints(tmp_path / "root", ("558", "559"), times)
+    landing = find_plates(tmp_path / "root", {"558": "P1", "559": "P2"})
+    assert list(landing.sources) == ["P1", "P2"]
+
+
+def test_impossible_time_points_and_numbered_folders_of_exports_are_no_archive(tmp_path):
+    timepoints(tmp_path / "P1", ("1",), ("2026-13-01_08-00",))
+    put(tmp_path / "P2", "2026-03-01_08-00/1/P_A1_1_00d00h00m.tif", "2026-03-01_08-00/2/P_A2_1_00d00h00m.tif")
+    landing = find_plates(tmp_path)
+    assert set(landing.sources["P1"].list().rejected["reason"]) == {"not_an_image_name"}
+    assert landing.sources["P2"].list().images.height == 2
