@@ -89,7 +89,7 @@ def table_assets(
     rows: Iterable[TableAsset],
     models: Iterable[str],
     group: str,
-    automation: dg.AutomationCondition | None = None,  # type: ignore[type-arg]
+    automation: dg.AutomationCondition[Any] | None = None,
 ) -> list[dg.AssetsDefinition]:
     """Assets of `rows`: one of each, or one for each of `models` where the table is kept per model.
 
@@ -130,7 +130,7 @@ def _asset(
     model: str | None,
     models: tuple[str, ...],
     group: str,
-    automation: dg.AutomationCondition | None,  # type: ignore[type-arg]
+    automation: dg.AutomationCondition[Any] | None,
 ) -> dg.AssetsDefinition:
     spec, key = TABLES[row.table], asset_key(row.table, model)
 
@@ -156,7 +156,7 @@ def _asset(
         tables: TableStoreResource,
         device: ComputeDevice,
         reporter: Reporter,
-    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the annotation and takes no generic one
         plate = context.partition_key if context.has_partition_key else ""
         with tables.writing(plate, context.log.info) as store:
             task = Task(
@@ -189,7 +189,7 @@ def column_schema(table: str) -> dg.TableSchema:
     )
 
 
-def report(task: Task, result: StepResult, figures: Figures = None) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def report(task: Task, result: StepResult, figures: Figures = None) -> dg.MaterializeResult[Any]:
     """Tell the UI what a step did: counts, notes, pictures, the data version and the outcome of the check."""
     model, plate = task.model or None, task.plate or None
     metadata: dict[str, Any] = {

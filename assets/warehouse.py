@@ -5,6 +5,7 @@ changed nothing; a change that lands while a refresh runs is followed by another
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import dagster as dg
 
@@ -17,7 +18,7 @@ WAREHOUSE = dg.AssetKey("warehouse")
 _LEAVES = ("strong_treatments", "temporal_clusters", "cluster_scores", "drug_effects", "phenotypes", "effect_agreement")
 
 
-def refresh_condition(last: dg.AssetKey | None = None) -> dg.AutomationCondition:
+def refresh_condition(last: dg.AssetKey | None = None) -> dg.AutomationCondition[Any]:
     """Refresh once what it is made from has changed, when no refresh is under way.
 
     A change that is seen in the very look that follows a request may have come after the refresh read its tables: it
@@ -33,7 +34,7 @@ def refresh_condition(last: dg.AssetKey | None = None) -> dg.AutomationCondition
     due = condition.any_deps_match(changed | condition.will_be_requested()) | condition.missing().newly_true()
     wanted = due.since(condition.newly_requested() & ~due)
     there = condition.all_deps_match(~condition.missing() | condition.will_be_requested())
-    running = condition.in_progress()
+    running: dg.AutomationCondition[Any] = condition.in_progress()
     if last is not None:
         running |= condition.asset_matches(last, condition.in_progress())
     patient = ~condition.any_deps_in_progress() | condition.cron_tick_passed("0 * * * *")

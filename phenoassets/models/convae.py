@@ -244,7 +244,7 @@ def _exact_convolutions(device: torch.device) -> AbstractContextManager[Any]:
     """Keep CUDA from rounding float32 to TF32 and from choosing another algorithm for another batch size."""
     if device.type != "cuda":
         return nullcontext()
-    flags: AbstractContextManager[Any] = torch.backends.cudnn.flags(  # type: ignore[no-untyped-call]
+    flags: AbstractContextManager[Any] = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
     return flags

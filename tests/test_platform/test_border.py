@@ -67,3 +67,11 @@ def test_every_dependency_is_pinned():
     extra = project()["project"]["optional-dependencies"]["test"]
     wanted = {name.lower().replace("_", "-") for name in [*project()["project"]["dependencies"], *extra]}
     assert not wanted - pinned
+
+
+def test_types_are_checked_strictly_in_every_package():
+    mypy = project()["tool"]["mypy"]
+    assert mypy["strict"]
+    assert {f"{package}*" for package in mypy["packages"]} == set(
+        project()["tool"]["setuptools"]["packages"]["find"]["include"]
+    )

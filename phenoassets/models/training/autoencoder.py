@@ -160,7 +160,7 @@ def train_convae(
         if steps == 0:
             raise ModelError(f"fewer images than one batch of {plan.batch_size}; give more, or a smaller batch")
         schedule.step()
-    return Trained(network.to(device="cpu").to(memory_format=torch.contiguous_format).eval(), n_images, steps)  # type: ignore[call-overload]
+    return Trained(network.to(device="cpu").to(memory_format=torch.contiguous_format).eval(), n_images, steps)
 
 
 def measure_losses(network: ConvAE, images: Iterable[NDArray[Any]], transform: Transform) -> Losses:
