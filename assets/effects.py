@@ -11,7 +11,7 @@ def _clusters(task: Task) -> Figures:
     screen, store, model = task.screen, task.store, task.model
     return {
         "effects": figures.effect_matrix(screen, store, model),
-        "courses": figures.cluster_curves(screen, store, model),
+        "trajectories": figures.cluster_curves(screen, store, model),
         "frequency": figures.effect_frequency(screen, store, model),
     }
 

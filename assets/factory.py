@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from phenoassets.figures import files
 from phenoassets.screen.settings import Screen
 from phenoassets.steps import Progress, StepResult
 from phenoassets.store.schemas import TABLES, Vector
@@ -190,19 +191,16 @@ def column_schema(table: str) -> dg.TableSchema:
 
 
 def report(task: Task, result: StepResult, figures: Figures = None) -> dg.MaterializeResult[Any]:
-    """Tell the UI what a step did: counts, notes, pictures, the data version and the outcome of the check."""
+    """Tell the UI what a step did: figures, counts, notes, the data version and the outcome of the check."""
     model, plate = task.model or None, task.plate or None
-    metadata: dict[str, Any] = {
+    named = figures if isinstance(figures, Mapping) else {result.table: figures}
+    kept = files.keep(task.store.home, result.table, named, model, plate)
+    metadata: dict[str, Any] = {figure.name: _shown(figure) for figure in kept}  # first, where the UI shows it first
+    metadata |= {
         "dagster/row_count": result.total,
         "new rows": result.new,
         "folder": dg.MetadataValue.path(str(task.store.folder(result.table, model, plate))),
         **{name: value if isinstance(value, (int, float)) else str(value) for name, value in result.notes.items()},
-    }
-    pictures = figures if isinstance(figures, Mapping) else {"picture": figures}
-    metadata |= {
-        name: dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
-        for name, png in pictures.items()
-        if png is not None
     }
     return dg.MaterializeResult(
         asset_key=asset_key(result.table, model),
@@ -210,6 +208,13 @@ def report(task: Task, result: StepResult, figures: Figures = None) -> dg.Materi
         data_version=dg.DataVersion(result.version),
         check_results=[_check(task.store, result.table, model, plate)],
     )
+
+
+def _shown(figure: files.Figure) -> dg.MarkdownMetadataValue:
+    """A thumbnail, and where the whole figure lies as long as it is the newest."""
+    picture = f"![{figure.name}](data:image/avif;base64,{base64.b64encode(figure.thumbnail).decode()})"
+    place = f"newest in full: `{figure.path}`" if figure.path else "the file could not be written; the log says why"
+    return dg.MetadataValue.md(f"{picture}\n\n{place}")
 
 
 def _check(store: TableStore, table: str, model: str | None, plate: str | None) -> dg.AssetCheckResult:

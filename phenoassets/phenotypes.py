@@ -16,6 +16,7 @@ import polars as pl
 
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import vectors
+from phenoassets.projection import principal_components, standardized
 from phenoassets.store.schemas import TABLES
 
 Doubles = npt.NDArray[np.float64]
@@ -86,7 +87,7 @@ def map_phenotypes(
         return table.empty()
     x = vectors(rows, "profile").astype(np.float64)
     if standardize:
-        x = _standardized(x)
+        x = standardized(x)
     coordinates = _layout(x, n_neighbors, min_dist, max_components, seed)
     cluster, probability = _dense_groups(coordinates, min_cluster_size or n_neighbors, min_samples)
     made = rows.select(table.key).with_columns(
@@ -101,9 +102,9 @@ def map_phenotypes(
 def _layout(x: Doubles, n_neighbors: int, min_dist: float, max_components: int | None, seed: int) -> Doubles:
     """Coordinates (n, 2) of the rows of `x` (n, d)."""
     if len(x) < _SMALLEST_MAP or not np.ptp(x, axis=0).any():
-        return _principal_components(x, 2)
+        return principal_components(x, 2)[0]
     if max_components is not None and x.shape[1] > max_components:
-        x = _principal_components(x, max_components)
+        x, _ = principal_components(x, max_components, seed=seed)
     with warnings.catch_warnings():
         # umap and numba warn of their own dependencies and of fallbacks that change nothing in the result.
         warnings.simplefilter("ignore")
@@ -156,29 +157,6 @@ def _dense_groups(coordinates: Doubles, min_cluster_size: int, min_samples: int)
             core_dist_n_jobs=1,
         ).fit(coordinates)
     return finder.labels_.astype(np.int32), np.nan_to_num(finder.probabilities_.astype(np.float64))
-
-
-def _standardized(x: Doubles) -> Doubles:
-    centred = x - x.mean(axis=0)
-    spread = centred.std(axis=0)
-    varies = spread > 1e-7 * np.abs(x).max(axis=0, initial=0.0)  # below it is rounding of float32 profiles
-    return np.where(varies, centred / np.where(varies, spread, 1), 0.0)
-
-
-def _principal_components(x: Doubles, n: int) -> Doubles:
-    """First `n` principal components (rows, n); zeros where there are fewer. Signs make the largest weight positive."""
-    centred = x - x.mean(axis=0)
-    if centred.shape[0] >= centred.shape[1]:
-        _, directions = np.linalg.eigh(centred.T @ centred)
-        directions = directions[:, ::-1].T
-    else:
-        _, _, directions = np.linalg.svd(centred, full_matrices=False)
-    directions = directions[:n]
-    largest = np.abs(directions).argmax(axis=1)
-    directions = directions * np.sign(directions[np.arange(len(directions)), largest])[:, None]
-    made = np.zeros((len(x), n))
-    made[:, : len(directions)] = centred @ directions.T
-    return made
 
 
 def _one_of(frame: pl.DataFrame, column: str, wanted: str | None) -> pl.DataFrame:

@@ -1,39 +1,66 @@
 """Profiles in fewer numbers: principal components, standard deviations of a reference, features in order of likeness.
 
-In go profiles, one row a well or image; out come arrays. scikit-learn does the decompositions.
+In go profiles, one row a well or image; out come arrays. scikit-learn does the decompositions; whitening against
+controls is ``sphering``'s.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 Floats = npt.NDArray[np.floating]
+Doubles = npt.NDArray[np.float64]
+
+# Spread of a feature, as a share of its largest value, below which it is rounding of float32 profiles.
+FLAT: Final = 1e-6
 
 
-def principal_plane(x: Floats) -> tuple[Floats, tuple[float, float]]:
-    """First two principal components of `x` (n, d): coordinates (n, 2) and each one's share of the variance."""
-    from sklearn.utils.extmath import randomized_svd
+def principal_components(x: Floats, n: int, *, seed: int = 0) -> tuple[Doubles, Doubles]:
+    """First `n` principal components of `x` (rows, d): coordinates (rows, n) and each one's share of the variance (n,).
 
-    centred = x.astype(np.float32) - x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    total = float(np.square(centred, dtype=np.float64).sum())
-    rank = min(2, *centred.shape)
-    u, s, _ = randomized_svd(centred, rank, random_state=0)
-    points = np.zeros((len(x), 2))
-    points[:, :rank] = u * s
-    shares = np.zeros(2)
-    if total > 0:
-        shares[:rank] = s**2 / total
-    return points, (float(shares[0]), float(shares[1]))
+    By scikit-learn: exact for small tables, randomised (Halko, Martinsson and Tropp 2011) for large ones. The largest
+    weight of every component is positive, so equal input gives equal coordinates. Components that do not exist, for
+    want of rows, features or spread, are zeros.
+
+    Parameters
+    ----------
+    x
+        One row a profile.
+    n
+        Number of components.
+    seed
+        Of the randomised decomposition.
+    """
+    from sklearn.decomposition import PCA  # slow to import
+
+    points, shares = np.zeros((len(x), n)), np.zeros(n)
+    rank = min(n, *x.shape)
+    if rank and np.ptp(x, axis=0).any():
+        fitted = PCA(rank, random_state=seed)
+        points[:, :rank] = fitted.fit_transform(np.asarray(x, np.float64))
+        shares[:rank] = fitted.explained_variance_ratio_
+    return points, shares
 
 
-def standardized(x: Floats, reference: npt.NDArray[np.bool_]) -> Floats:
-    """`x` (n, d) in standard deviations of its `reference` rows (n,); features that do not vary there are left out."""
-    mean = x[reference].mean(axis=0, dtype=np.float64)
-    spread = x[reference].std(axis=0, dtype=np.float64)
-    varies = spread > 1e-6 * np.maximum(np.abs(mean), 1e-12)
-    return np.asarray((x[:, varies] - mean[varies]) / spread[varies])
+def standardized(x: Floats, reference: npt.NDArray[np.bool_] | None = None) -> Doubles:
+    """`x` (n, d) in standard deviations of its `reference` rows (n,), by default of all; by scikit-learn.
+
+    Features that do not vary among these rows are left out.
+    """
+    from sklearn.preprocessing import StandardScaler  # slow to import
+
+    rows = np.asarray(x if reference is None else x[reference], np.float64)
+    if not rows.size:
+        return np.zeros((len(x), 0))
+    varies = rows.std(axis=0) > FLAT * np.abs(rows).max(axis=0)
+    if not varies.any():
+        return np.zeros((len(x), 0))
+    scaler = StandardScaler().fit(rows[:, varies])
+    return np.asarray(scaler.transform(np.asarray(x[:, varies], np.float64)))
 
 
 def similar_first(z: Floats) -> npt.NDArray[np.intp]:

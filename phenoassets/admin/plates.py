@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from phenoassets.errors import SettingsError
+from phenoassets.figures import files
 from phenoassets.imaging.store import PlateStore
 from phenoassets.steps.catalogue import image_ids
 from phenoassets.store.home import Home, check_plate_name
@@ -35,7 +36,8 @@ def removal_steps(store: TableStore, plate: str) -> list[Step]:
     found = plate_folders(store.home, plate)
     if not found:
         raise SettingsError(f"plate {plate} has nothing in {store.home.root}; phenoassets status lists the plates")
-    return [(f"delete {store.home.relative(f)} ({_size(f)})", partial(_delete, f)) for f in found]
+    steps: list[Step] = [(f"delete {store.home.relative(f)} ({_size(f)})", partial(_delete, f)) for f in found]
+    return [*steps, (f"delete the figures of {plate}", partial(files.forget, store.home, plate))]
 
 
 def renaming_steps(store: TableStore, plate: str, name: str, landed: Collection[str]) -> list[Step]:

@@ -8,7 +8,7 @@ from phenoassets.figures import fetch
 from phenoassets.figures.drawing import maps
 from phenoassets.figures.safely import never_failing
 from phenoassets.profiles import vectors
-from phenoassets.projection import principal_plane
+from phenoassets.projection import principal_components
 from phenoassets.screen.settings import Screen
 from phenoassets.store.tables import TableStore
 
@@ -35,7 +35,7 @@ def embedding_map(screen: Screen, store: TableStore, model: str, plate: str) -> 
         .with_columns(pl.col("role").fill_null("empty"))
         .sort("image_id")
     )
-    points, explained = principal_plane(vectors(drawn, "embedding"))
+    points, explained = principal_components(vectors(drawn, "embedding"), 2)
     return maps.embedding_map(
         points,
         drawn["role"],

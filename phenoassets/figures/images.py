@@ -10,6 +10,7 @@ from phenoassets.figures.drawing import images as image_plots
 from phenoassets.figures.drawing import plates as plate_plots
 from phenoassets.figures.image_cells import IMAGE_KEY, corrected_finder, raw_finder, scans_to_show, wells_to_show
 from phenoassets.figures.safely import never_failing
+from phenoassets.incucyte.wells import row_and_column
 from phenoassets.screen.settings import Screen
 from phenoassets.store.tables import TableStore
 
@@ -47,7 +48,7 @@ def quality_heatmap(screen: Screen, store: TableStore, plate: str) -> bytes | No
         (~pl.col("keep")).mean().alias("flagged"),
         pl.col("confluence").mean(),
     )
-    wells = wells.with_columns(*_row_and_column())
+    wells = wells.with_columns(*row_and_column())
     seen = images.group_by("scan").agg(
         pl.col("keep").sum().cast(pl.Int64).alias("kept"), (~pl.col("keep")).sum().cast(pl.Int64).alias("flagged")
     )
@@ -60,14 +61,6 @@ def quality_heatmap(screen: Screen, store: TableStore, plate: str) -> bytes | No
         .with_columns((pl.col("n_expected") - pl.col("kept") - pl.col("flagged")).clip(0).alias("missing"))
     )
     return plate_plots.quality(wells, scans, title=f"Image quality of {plate}", x_label=when.label)
-
-
-def _row_and_column() -> tuple[pl.Expr, pl.Expr]:
-    """Row and column, from 1, of a well's name."""
-    letters = pl.col("well").str.extract(r"^([A-Z]+)")
-    last = letters.str.slice(-1).str.to_integer(base=36) - 9
-    tens = pl.when(letters.str.len_chars() > 1).then(26).otherwise(0)
-    return (last + tens).alias("row"), pl.col("well").str.extract(r"(\d+)$").cast(pl.Int64).alias("column")
 
 
 @never_failing

@@ -13,7 +13,7 @@ from phenoassets.figures.drawing import answers as answer_plots
 from phenoassets.figures.drawing import maps
 from phenoassets.figures.safely import never_failing
 from phenoassets.profiles import answer_channel, endpoint_profiles, vectors
-from phenoassets.projection import Floats, principal_plane, relative_distances, similar_first, standardized
+from phenoassets.projection import Floats, principal_components, relative_distances, similar_first, standardized
 from phenoassets.screen.settings import Screen
 from phenoassets.store.tables import TableStore
 
@@ -114,7 +114,7 @@ def sphering(screen: Screen, store: TableStore, model: str) -> bytes | None:
     columns: dict[str, Floats] = {}
     for when in ("before", "after"):
         profiles = vectors(wells, when)
-        points, _ = principal_plane(profiles)
+        points, _ = principal_components(profiles, 2)
         columns |= {
             f"{when}_1": points[:, 0],
             f"{when}_2": points[:, 1],

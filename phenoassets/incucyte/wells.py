@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import polars as pl
+
 MAX_ROW: Final = 32
 MAX_COLUMN: Final = 48
 # Text of a well inside a larger pattern; `parse_well` decides whether it exists.
@@ -61,3 +63,12 @@ def well_position(text: str) -> tuple[int, int] | None:
         return None
     row, column = _ROW_NUMBERS.get(match[1]), _within(match[2], MAX_COLUMN)
     return None if row is None or column is None else (row, column)
+
+
+def row_and_column(well: str = "well") -> tuple[pl.Expr, pl.Expr]:
+    """1-based row and column, as columns of these names, of the zero-padded names in column `well`."""
+    letters, digits = pl.col(well).str.extract(r"^([A-Z]+)"), pl.col(well).str.extract(r"(\d+)$")
+    return (
+        letters.replace_strict(_ROW_NUMBERS, return_dtype=pl.Int64).alias("row"),
+        digits.cast(pl.Int64).alias("column"),
+    )

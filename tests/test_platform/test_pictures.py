@@ -11,7 +11,6 @@ import pytest
 import tifffile
 from builders import plates_frame, scans_frame, typed
 
-from phenoassets import projection
 from phenoassets.errors import ProfileError
 from phenoassets.figures import effects as effects_figures
 from phenoassets.figures import embeddings as embeddings_figures
@@ -466,12 +465,6 @@ def test_flagged_and_missing_images_add_up_to_those_expected(full, monkeypatch):
         assert row["focus_slope"] == mine["focus_slope"].median()
 
 
-def test_well_names_give_rows_and_columns():
-    names = pl.DataFrame({"well": ["A01", "H12", "Z02", "AA01", "AF48"]})
-    found = names.select(*images_figures._row_and_column())
-    assert found.rows() == [(1, 1), (8, 12), (26, 2), (27, 1), (32, 48)]
-
-
 @pytest.mark.usefixtures("no_faults")
 def test_distances_fall_back_to_the_feature_space_there_is(own, monkeypatch):
     for plate in PLATES:
@@ -522,49 +515,6 @@ def test_endpoints_are_the_means_of_the_last_scans(full):
             [r["profile"] for r in rows.iter_rows(named=True) if r["well"] == well and r["scan"] in last], axis=0
         )
         np.testing.assert_allclose(found.filter(pl.col("well") == well)["profile"][0], naive, rtol=1e-5, atol=1e-7)
-
-
-def test_the_principal_plane_is_that_of_a_full_decomposition():
-    x = np.random.default_rng(0).normal(size=(60, 8)) * np.arange(1, 9) + 1000
-    points, explained = projection.principal_plane(x)
-    u, s, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
-    for axis in (0, 1):
-        naive = u[:, axis] * s[axis]
-        sign = np.sign(naive @ points[:, axis])
-        np.testing.assert_allclose(points[:, axis] * sign, naive, atol=1e-2)
-    np.testing.assert_allclose(explained, (s**2 / (s**2).sum())[:2], rtol=1e-4)
-
-
-@pytest.mark.parametrize("x", [np.ones((4, 3)), np.arange(5.0)[:, None], np.zeros((1, 4))])
-def test_a_plane_of_points_without_spread_is_flat(x):
-    points, explained = projection.principal_plane(x)
-    assert points.shape == (len(x), 2)
-    assert np.isfinite(points).all()
-    assert 0 <= sum(explained) <= 1 + 1e-6
-
-
-def test_profiles_are_standardized_against_the_controls_alone():
-    x = np.array([[1.0, 5.0, 2.0], [3.0, 5.0, 6.0], [8.0, 9.0, 0.0]])
-    z = projection.standardized(x, np.array([True, True, False]))
-    # Controls: 1 and 3 (mean 2, sd 1); 5 and 5 (left out); 2 and 6 (mean 4, sd 2).
-    np.testing.assert_allclose(z, [[-1, -1], [1, 1], [6, -2]])
-
-
-def test_distances_to_controls_are_in_units_of_their_median():
-    x = np.array([[0.0, 3.0], [0.0, -3.0], [4.0, 0.0], [7.0, 7.0], [1.0, 1.0]])
-    plates_of = pl.Series(["P1", "P1", "P1", "P2", "P2"])
-    control = pl.Series([True, True, False, True, False])
-    found = projection.relative_distances(x, plates_of, control)
-    np.testing.assert_allclose(found[:3], [1, 1, 4 / 3])  # centre (0, 0), both controls 3 away
-    assert np.isnan(found[3:]).all()  # one control has no distance to itself
-
-
-def test_similar_features_become_neighbours():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, 30))
-    z = np.stack([a, b, a + 0.01, b + 0.01, a - 0.01, b - 0.01], axis=1)
-    order = projection.similar_first(z).tolist()
-    assert [i % 2 for i in order] in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
 
 
 def test_cluster_curves_are_scaled_and_clustered_as_the_table_says(full, monkeypatch):

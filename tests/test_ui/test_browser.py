@@ -121,7 +121,7 @@ def test_an_answer_shows_its_picture(page, server, table):
 
 def show_picture(page):
     page.get_by_text("[Show Markdown]").first.click(timeout=60_000)
-    image = page.locator("img[src^='data:image/png']").first
+    image = page.locator("img[src^='data:image/avif']").first
     image.wait_for(timeout=60_000)
     assert image.evaluate("img => img.naturalWidth") > 200
 

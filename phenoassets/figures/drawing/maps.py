@@ -5,6 +5,7 @@ In go coordinates and what is known of each point; out come PNG bytes. The proje
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def embedding_map(
     roles: pl.Series,
     hours: npt.NDArray[np.floating],
     *,
-    explained: tuple[float, float],
+    explained: Sequence[float] | npt.NDArray[np.float64],
     title: str = "Embeddings",
     note: str = "",
     time_label: str,

@@ -14,6 +14,7 @@ import polars as pl
 
 from phenoassets.figures.drawing import style
 from phenoassets.figures.drawing.style import Axes
+from phenoassets.incucyte.wells import row_name
 
 _FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 _MAX_KEYS = 48
@@ -23,11 +24,6 @@ def plate_size(rows: Sequence[int], columns: Sequence[int]) -> tuple[int, int]:
     """Rows and columns of the smallest usual plate that has all these wells."""
     bottom, right = max(rows, default=1), max(columns, default=1)
     return next(((r, c) for r, c in _FORMATS if r >= bottom and c >= right), (bottom, right))
-
-
-def row_name(row: int) -> str:
-    """Letters of a row, from 1: A, B, ... Z, AA."""
-    return (chr(64 + (row - 1) // 26) if row > 26 else "") + chr(65 + (row - 1) % 26)
 
 
 def plate_map(wells: pl.DataFrame, *, title: str = "Plate map") -> bytes:

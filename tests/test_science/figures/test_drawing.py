@@ -314,10 +314,6 @@ def test_a_plate_is_drawn_in_the_smallest_usual_format_that_holds_its_wells(rows
     assert plates.plate_size(rows, columns) == size
 
 
-def test_rows_are_lettered_beyond_z():
-    assert [plates.row_name(row) for row in (1, 8, 26, 27, 32)] == ["A", "H", "Z", "AA", "AF"]
-
-
 @pytest.mark.parametrize("n_rows", [16, 32])
 def test_large_plates_with_many_compounds_are_drawn(n_rows):
     n_columns = n_rows * 3 // 2

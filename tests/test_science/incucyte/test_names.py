@@ -3,13 +3,14 @@
 import datetime as dt
 import re
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from phenoassets.incucyte import parse_image_name
 from phenoassets.incucyte.names import channel_in, parse_elapsed, parse_scan_id, scan_id
-from phenoassets.incucyte.wells import parse_well, row_name, well_name, well_position
+from phenoassets.incucyte.wells import parse_well, row_and_column, row_name, well_name, well_position
 
 H = dt.timedelta(hours=1)
 REAL = {
@@ -163,3 +164,9 @@ def test_every_well_of_a_1536_well_plate_has_one_name():
     assert all(well_name(*well_position(name)) == name for name in names)
     with pytest.raises(ValueError, match="no plate has row 33"):
         well_name(33, 1)
+
+
+def test_well_names_give_rows_and_columns():
+    names = pl.DataFrame({"well": ["A01", "H12", "Z02", "AA01", "AF48"]})
+    found = names.select(*row_and_column())
+    assert found.rows() == [(1, 1), (8, 12), (26, 2), (27, 1), (32, 48)]
