@@ -10,10 +10,10 @@ from phenoassets.figures import files
 from phenoassets.figures.drawing import style
 
 
-def figure(seed=0, size=(900, 500)):
+def figure(seed=0, size=(900, 500), noise=12):
     """A PNG of a smooth gradient with noise."""
     rng = np.random.default_rng(seed)
-    ramp = np.linspace(40, 215, size[0])[None, :, None] + rng.normal(0, 12, (size[1], size[0], 3))
+    ramp = np.linspace(40, 215, size[0])[None, :, None] + rng.normal(0, noise, (size[1], size[0], 3))
     buffer = io.BytesIO()
     Image.fromarray(ramp.clip(0, 255).astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -76,7 +76,9 @@ def test_a_figure_that_is_small_already_keeps_its_size():
 
 
 def test_an_events_first_thumbnail_has_more_room_than_the_next(home):
-    kept = files.keep(home, "temporal_clusters", {"effects": figure(0), "trajectories": figure(1)}, "m")
+    kept = files.keep(
+        home, "temporal_clusters", {"effects": figure(0, noise=60), "trajectories": figure(1, noise=60)}, "m"
+    )
     sizes = [len(one.thumbnail) for one in kept]
     assert sizes[1] <= files.NEXT_THUMBNAIL_BYTES * 3 // 4 < sizes[0] <= files.FIRST_THUMBNAIL_BYTES * 3 // 4
 
