@@ -15,11 +15,18 @@ PLATE_TABLES = (
 )
 SCREEN_TABLES = (
     TableAsset(
+        "sphering_sweep",
+        "Normalizations compared by how well replicates find each other, and which one is chosen.",
+        step=lambda task: steps.sweep_normalizations(task.screen, task.store, task.model),
+        figures=lambda task: figures.sphering_sweep(task.screen, task.store, task.model),
+        deps=("well_profiles", "plate_maps", "plates", "scans"),
+    ),
+    TableAsset(
         "sphered_profiles",
-        "Endpoint profiles of all wells, whitened against each plate's negative controls.",
+        "Endpoint profiles of all wells, normalized against controls; each control by a fit that did not see it.",
         step=lambda task: steps.sphere(task.screen, task.store, task.model),
         figures=lambda task: figures.sphering(task.screen, task.store, task.model),
-        deps=("well_profiles", "plate_maps", "plates", "scans"),
+        deps=("well_profiles", "plate_maps", "plates", "scans", "sphering_sweep"),
     ),
     TableAsset(
         "strong_treatments",

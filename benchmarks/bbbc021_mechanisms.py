@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from phenoassets.normalization import normalize
+from phenoassets.normalization_sweep import candidates, chosen_recipe, sweep
 from phenoassets.profiles import aggregate, vectors
 from phenoassets.retrieval import folds_of_enrichment, mean_average_precision, precision_at_k
-from phenoassets.sphering import ControlScaler, sphere_plate, sphere_plates
+from phenoassets.store.schemas import CONTROL_ROLE
 
 DEFAULT = Path(__file__).parents[1] / "../shared/data/profiles/bbbc021"
-REGULARIZATIONS = (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
 
 
 def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -44,22 +45,10 @@ def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         pl.lit("fluorescence").alias("channel"),
         pl.lit("endpoint").alias("window"),
         pl.lit(1, pl.Int32).alias("n_scans"),
+        pl.lit("none").alias("normalization"),
         pl.Series("profile", features),
     )
     return frame, layout
-
-
-def scaled_by_plate(frame: pl.DataFrame, controls: dict[str, list[str]]) -> pl.DataFrame:
-    """Z-scores to the plate's controls; features constant among any plate's controls are dropped."""
-    x = vectors(frame).astype(np.float64)
-    constant = np.zeros(x.shape[1], np.bool_)
-    plates, wells = frame["plate"].to_numpy(), frame["well"].to_numpy()
-    for plate, names in controls.items():
-        here = plates == plate
-        scaler = ControlScaler("std").fit(x[here & np.isin(wells, names)])
-        x[here] = scaler.transform(x[here])
-        constant |= scaler.constant_
-    return frame.with_columns(pl.Series("profile", x[:, ~constant]))
 
 
 def score(name: str, profiles: pl.DataFrame, layout: pl.DataFrame, metric: str) -> None:
@@ -82,23 +71,23 @@ def main() -> int:
         print(f"{folder} is not there; give the folder of the BBBC021 profiles", file=sys.stderr)
         return 1
     frame, layout = read(folder)
-    dmso = layout.filter(pl.col("compound") == "DMSO")
-    controls = {str(plate): part["well"].to_list() for (plate,), part in dmso.group_by(["plate"])}
+    plate_maps = layout.select(
+        "plate",
+        "well",
+        pl.when(pl.col("compound") == "DMSO").then(pl.lit(CONTROL_ROLE)).otherwise(pl.lit("treatment")).alias("role"),
+        pl.lit("MCF7").alias("cell_line"),
+        pl.format("{}@{}", "compound", "concentration").alias("condition_id"),
+    )
     print("| normalisation | similarity | nearest is right | mAP | folds of enrichment |")
     print("|---|---|---|---|---|")
     score("none", frame, layout, "cosine")
-    scaled = scaled_by_plate(frame, controls)
-    score("z-score by plate", scaled, layout, "pearson")
-    score("z-score by plate", scaled, layout, "cosine")
-    for regularization in REGULARIZATIONS:
-        made = sphere_plates(frame, controls, regularization=regularization)
-        score(f"z-score by plate, sphered in one fit, l = {regularization:g}", made, layout, "cosine")
-    for regularization in REGULARIZATIONS:
-        parts = [
-            sphere_plate(part, controls[part["plate"][0]], regularization=regularization)
-            for part in frame.partition_by("plate")
-        ]
-        score(f"z-score and sphered by plate, l = {regularization:g}", pl.concat(parts), layout, "cosine")
+    swept = sweep(frame, plate_maps)
+    for recipe in candidates(scales=("std",)):
+        made = normalize(frame, plate_maps, recipe, hold_out=False)
+        score(str(recipe), made, layout, "cosine")
+    chosen = chosen_recipe(swept)
+    best = swept.filter("chosen")["replicate_map"][0]
+    print(f"chosen without mechanisms, by replicates (mAP {best:.3f}): {chosen}")
     return 0
 
 

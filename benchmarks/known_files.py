@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from phenoassets.planning.exports import WatchSettings, WatchState
-from phenoassets.planning.landing_watch import FileLedger, look
+from phenoassets.planning.landing_watch import FileLedger, poll
 
 WELLS = [f"{row}{column}" for row in "ABCDEFGHIJKLMNOP" for column in range(1, 25)]
 
@@ -46,7 +46,7 @@ def main() -> None:
         settings, state, now = WatchSettings(), WatchState(), 0.0
         for name in ("first look", "second look, which settles"):
             start = time.perf_counter()
-            seen = look(exports, ledger, state, settings, now)
+            seen = poll(exports, ledger, state, settings, now)
             measured = sum(one.n_measured for one in seen.sweep.observations)
             print(f"{name}: {time.perf_counter() - start:.2f} s, {measured:,} files measured")
             state, now = seen.plan.state, now + 3600
@@ -54,7 +54,7 @@ def main() -> None:
         seconds = []
         for _ in range(arguments.looks):
             start = time.perf_counter()
-            seen = look(exports, ledger, WatchState.from_json(state.to_json()), settings, now)
+            seen = poll(exports, ledger, WatchState.from_json(state.to_json()), settings, now)
             seconds.append(time.perf_counter() - start)
             assert not seen.plan.requests
             assert not any(one.n_measured for one in seen.sweep.observations)

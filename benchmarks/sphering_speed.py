@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from phenoassets.normalization import Normalization, normalize
 from phenoassets.profiles import aggregate
 from phenoassets.retrieval import mean_average_precision, percent_replicating
-from phenoassets.sphering import Spherizer, sphere_plate
+from phenoassets.sphering import Spherizer
 from phenoassets.treatments import score_treatments
 
 
@@ -57,6 +58,7 @@ def screen(plates: int, width: int, wells: int = 384, controls: int = 32, replic
         pl.lit("phase").alias("channel"),
         pl.lit("endpoint").alias("window"),
         pl.lit(5, pl.Int32).alias("n_scans"),
+        pl.lit("none").alias("normalization"),
         pl.Series("profile", rng.normal(size=(n, width)).astype(np.float32)),
     )
     return profiles, layout
@@ -93,7 +95,7 @@ def main() -> int:
     sphere_wide_plate(rng)
     aggregate_screen(rng, plates * 384 * 72)
     frame, layout = screen(plates, 128)
-    timed(f"sphere {plates} plates of 384 wells, 128 features", lambda: sphere_plate(frame, layout))
+    timed(f"sphere {plates} plates of 384 wells, 128 features", lambda: normalize(frame, layout, Normalization()))
     timed(
         f"score {layout['condition_id'].n_unique():,} conditions on {plates} plates, controls held out, 9,999 draws",
         lambda: score_treatments(frame, layout, spherizer=Spherizer(scale="std")),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from phenoassets.errors import NotTreatedYetError, ProfileError
-from phenoassets.store.schemas import TABLES
+from phenoassets.store.schemas import TABLES, UNNORMALIZED
 
 Method = Literal["mean", "median"]
 Window = Literal["endpoint", "each_scan"]
@@ -291,4 +291,5 @@ def endpoint_profiles(
         last = profiles.join(times.tail(n_scans), on="scan", how="semi")
         made = aggregate(last, key, column="profile").rename({"n": "n_scans"})
         made = made.with_columns(pl.lit("endpoint").alias("window"))
+    made = made.with_columns(pl.lit(UNNORMALIZED).alias("normalization"))
     return table.validate(made.select(table.names).sort(table.key), where=f"plate {plate}")

@@ -2,34 +2,27 @@
 
 In go profiles and which of them are negative controls; out come profiles whose controls have mean 0 and, up to the
 regularization, the identity as covariance. A direction in which controls differ for reasons of no interest counts
-little afterwards. It is needed after every extractor, learned or hand-made. Averaging wells is ``profiles``', distances
-are ``treatments``' and ``trajectories``'.
+little afterwards. It is needed after every extractor, learned or hand-made. Which controls a well is measured against,
+and controls measured like any other well, are ``normalization``'s; averaging wells is ``profiles``'.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Final, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from phenoassets.errors import ProfileError
-from phenoassets.profiles import vectors
-from phenoassets.store.schemas import TABLES
 
 Floats = npt.NDArray[np.floating]
 Doubles = npt.NDArray[np.float64]
 Method = Literal["zca", "zca_cor", "pca"]
 Scale = Literal["std", "mad"]
-Controls = pl.DataFrame | Collection[str]
 
 _BLOCK_VALUES: Final = 1 << 20  # values transformed at a time, in float64: what a processor's cache holds
 _NORMAL_MAD: Final = 1.482602218505602  # standard deviation over median absolute deviation of a normal distribution
-NEGATIVE_CONTROL: Final = "negative_control"
 
 
 class ControlScaler:
@@ -244,187 +237,6 @@ class Spherizer:
                     made[:, self.scaler_.constant_] = 0.0
             out[first : first + step] = made
         return out
-
-
-def sphere_plate(
-    profiles: pl.DataFrame,
-    controls: Controls,
-    *,
-    regularization: float = 1e-2,
-    method: Method = "zca",
-    scale: Scale | None = "std",
-    relative: bool = False,
-    left_out: dict[str, str] | None = None,
-) -> pl.DataFrame:
-    """Sphere the profiles of a plate against its own controls, each channel and window for itself.
-
-    Features are scaled on the controls first by default: learned and hand-made features alike come in very different
-    units, and only on scaled ones (mean eigenvalue 1) does one regularization mean the same for every model.
-
-    Parameters
-    ----------
-    profiles
-        Profiles of a plate (or several, each for itself) with the columns of ``sphered_profiles``, as
-        `profiles.endpoint_profiles` makes them.
-    controls
-        ``plate_maps`` of the plate (plate, well, role, cell_line): wells are then sphered against the negative controls
-        of their own cell line; empty wells and those that the map does not list are left out. Or names of control
-        wells.
-    regularization, method, scale, relative
-        As of `Spherizer`.
-    left_out
-        Takes the plates, cell lines, channels and windows that cannot be sphered, with the reason; without it, one of
-        them is an error.
-
-    Returns
-    -------
-    pl.DataFrame
-        ``sphered_profiles``.
-
-    Raises
-    ------
-    ProfileError
-        If a plate, cell line, channel and window has no control, or one alone where scaling needs two, and `left_out`
-        is not given; with the plate.
-    """
-    spherizer = Spherizer(regularization, method=method, scale=scale, relative=relative)
-    made = []
-    for (plate,), members in profiles.group_by(["plate"], maintain_order=True):
-        own = _controls_of(controls, str(plate)) if isinstance(controls, pl.DataFrame) else controls
-        for place, part, is_control in _references(members, own, left_out):
-            values = vectors(part, "profile")
-            try:
-                with _naming(place):
-                    sphered = spherizer.fit(values[is_control]).transform(values)
-            except ProfileError as error:
-                if left_out is None:
-                    raise
-                left_out[place] = str(error)
-                continue
-            made.append(part.with_columns(pl.Series("profile", sphered)))
-    return _sphered(profiles, made)
-
-
-def sphere_plates(
-    profiles: pl.DataFrame,
-    controls: pl.DataFrame | Mapping[str, Collection[str]],
-    *,
-    regularization: float = 1e-2,
-    method: Method = "zca",
-    scale: Scale | None = "std",
-    relative: bool = False,
-) -> pl.DataFrame:
-    """Sphere the profiles of many plates by one fit on all their controls, after scaling each plate on its own.
-
-    One fit has many more controls to learn from; scaling by plate takes the plates' offsets away beforehand. A feature
-    constant among the controls of any plate and cell line becomes 0 on all.
-
-    Parameters
-    ----------
-    profiles
-        Profiles with the columns of ``sphered_profiles``.
-    controls
-        ``plate_maps`` of the plates (plate, well, role, cell_line), or for each plate its control wells.
-    regularization, method, relative
-        As of `Spherizer`.
-    scale
-        How each plate (and cell line) is scaled on its own controls; None leaves the plates as they are.
-
-    Returns
-    -------
-    pl.DataFrame
-        ``sphered_profiles``.
-
-    Raises
-    ------
-    ProfileError
-        If a plate has no control, or one alone where scaling needs two; with the plate.
-    """
-    spherizer = Spherizer(regularization, method=method, relative=relative)
-    made = []
-    for _, group in profiles.group_by(["channel", "window"], maintain_order=True):
-        parts, blocks, masks = [], [], []
-        constant = np.zeros(int(getattr(profiles.schema["profile"], "size", 1)), np.bool_)
-        for (plate,), members in group.group_by(["plate"], maintain_order=True):
-            for place, part, is_control in _references(members, _controls_of(controls, str(plate))):
-                values = vectors(part, "profile")
-                if scale is not None:
-                    with _naming(place):
-                        scaler = ControlScaler(scale).fit(values[is_control])
-                    values = scaler.transform(values)
-                    constant |= scaler.constant_
-                parts.append(part)
-                blocks.append(values)
-                masks.append(is_control)
-        if constant.all():
-            raise ProfileError("no feature varies among the controls of every plate, so plates cannot be pooled")
-        usable = np.concatenate(blocks)[:, ~constant]
-        sphered = spherizer.fit(usable[np.concatenate(masks)]).transform(usable)
-        if method != "pca":
-            whole = np.zeros((len(sphered), len(constant)), sphered.dtype)
-            whole[:, ~constant] = sphered
-            sphered = whole
-        made.append(pl.concat(parts).with_columns(pl.Series("profile", sphered)))
-    return _sphered(profiles, made)
-
-
-def _sphered(profiles: pl.DataFrame, made: list[pl.DataFrame]) -> pl.DataFrame:
-    table = TABLES["sphered_profiles"]
-    if not made:
-        return table.empty(int(getattr(profiles.schema["profile"], "size", 1)))
-    widths = {int(getattr(part.schema["profile"], "size", 0)) for part in made}
-    if len(widths) > 1:
-        raise ProfileError(
-            f"pca gives profiles of {len(widths)} widths ({min(widths)} to {max(widths)}) because the numbers of "
-            "controls differ; use zca, or sphere each of them for itself"
-        )
-    return table.validate(pl.concat(made).select(table.names).sort(table.key))
-
-
-def _controls_of(controls: pl.DataFrame | Mapping[str, Collection[str]], plate: str) -> Controls:
-    if isinstance(controls, pl.DataFrame):
-        return controls.filter(pl.col("plate") == plate)
-    return controls.get(plate, ())
-
-
-def _references(
-    members: pl.DataFrame, controls: Controls, left_out: dict[str, str] | None = None
-) -> Iterator[tuple[str, pl.DataFrame, npt.NDArray[np.bool_]]]:
-    """Split the profiles of one plate into those that share their controls: (place, rows, which are controls).
-
-    Empty wells go. Those without a control are an error, or go into `left_out` where that is given.
-    """
-    plate = members["plate"][0]
-    if isinstance(controls, pl.DataFrame):
-        imaged = controls.filter(pl.col("role") != "empty")
-        layout = imaged.select("well", "cell_line", (pl.col("role") == NEGATIVE_CONTROL).alias("_control"))
-        mapped = members.join(layout, on="well", maintain_order="left")  # inner: unlisted wells go
-    else:
-        is_control = pl.col("well").is_in(list(controls))
-        mapped = members.with_columns(pl.lit(None, pl.String).alias("cell_line"), is_control.alias("_control"))
-    key = ["channel", "window", "cell_line"]
-    for (channel, window, line), part in mapped.group_by(key, maintain_order=True):
-        place = f"plate {plate}" + (f", cell line {line}" if line is not None else "")
-        place += f", channel {channel}" + (f", scan {window}" if window != "endpoint" else "")
-        if not part["_control"].any():
-            why = (
-                "no negative control well with a profile, so nothing to sphere against; "
-                "name controls in the plate map or under [controls] in screen.toml"
-            )
-            if left_out is None:
-                raise ProfileError(f"{place}: {why}")
-            left_out[place] = f"{place}: {why}"
-            continue
-        yield place, part.select(members.columns), part["_control"].to_numpy()
-
-
-@contextmanager
-def _naming(place: str) -> Iterator[None]:
-    """Put the place before the message of a `ProfileError`."""
-    try:
-        yield
-    except ProfileError as error:
-        raise ProfileError(f"{place}: {error}") from error
 
 
 def _checked(profiles: npt.ArrayLike, what: str, width: int | None = None) -> Floats:

@@ -19,15 +19,14 @@ import polars as pl
 
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import vectors
-from phenoassets.sphering import NEGATIVE_CONTROL, Spherizer
-from phenoassets.store.schemas import TABLES
+from phenoassets.sphering import Spherizer
+from phenoassets.store.schemas import CONTROL_ROLE, TABLES, TREATED_ROLES, UNNORMALIZED
 
 Doubles = npt.NDArray[np.float64]
 
 MIN_CONTROLS: Final = 3
 """Control wells a reference needs: each is scored against the others, and a spread takes two of those."""
 
-_TREATED: Final = ("treatment", "positive_control")
 _WELLS: Final = {
     "model": pl.String(),
     "plate": pl.String(),
@@ -71,8 +70,7 @@ def score_treatments(
     Parameters
     ----------
     profiles
-        One profile a well with the columns of ``sphered_profiles``, one model, channel and window. Sphered ones, or
-        unsphered ones together with `spherizer`.
+        One unnormalized profile a well with the columns of ``sphered_profiles``, one model, channel and window.
     plate_maps
         ``plate_maps`` of these plates (plate, well, role, condition_id, cell_line).
     spherizer
@@ -106,7 +104,7 @@ def score_treatments(
     wells = score_wells(profiles, plate_maps, spherizer=spherizer)
     if not wells.height:
         return table.empty()
-    treated = wells.filter(pl.col("role") != NEGATIVE_CONTROL)
+    treated = wells.filter(pl.col("role") != CONTROL_ROLE)
     by_plate = treated.group_by("model", "condition_id", "plate").agg(pl.col("z").mean(), pl.len().alias("n"))
     scored = by_plate.group_by("model", "condition_id").agg(
         pl.len().cast(pl.Int32).alias("n_plates"),
@@ -190,16 +188,22 @@ def _measure(
     profiles: pl.DataFrame, plate_maps: pl.DataFrame, spherizer: Spherizer | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Scored wells, and a row a reference."""
+    done = profiles.filter(pl.col("normalization") != UNNORMALIZED)["normalization"].unique().to_list()
+    if done:
+        raise ProfileError(
+            f"treatments are scored on unnormalized endpoint profiles; these are already normalized ({done[0]}), "
+            "each control by another fit than the treated wells; give unnormalized ones and a spherizer"
+        )
     for column in ("model", "channel", "window"):
         found = profiles[column].unique().sort().to_list()
         if len(found) > 1:
             raise ProfileError(f"treatments are scored for one {column} at a time; these profiles hold {found[:5]}")
     layout = plate_maps.select("plate", "well", "role", "condition_id", "cell_line")
-    layout = layout.filter(pl.col("role").is_in([NEGATIVE_CONTROL, *_TREATED]))
+    layout = layout.filter(pl.col("role").is_in([CONTROL_ROLE, *TREATED_ROLES]))
     members = profiles.join(layout, on=["plate", "well"]).sort("plate", "cell_line", "well")
     scored, references = [], []
     for (plate, line), part in members.group_by(["plate", "cell_line"], maintain_order=True):
-        is_control = (part["role"] == NEGATIVE_CONTROL).to_numpy()
+        is_control = (part["role"] == CONTROL_ROLE).to_numpy()
         row = {
             "plate": plate,
             "cell_line": line,
@@ -271,10 +275,10 @@ def _p_values(wells: pl.DataFrame, conditions: Sequence[str], n_draws: int, seed
     found: dict[str, list[tuple[int, list[float]]]] = {condition: [] for condition in conditions}
     for number, part in enumerate(wells.partition_by("plate", "cell_line", maintain_order=True)):
         # A common scale for both: a control's own z is from one control fewer, which would make it scatter more.
-        own = part.filter(pl.col("role") == NEGATIVE_CONTROL)["distance"].to_numpy()
+        own = part.filter(pl.col("role") == CONTROL_ROLE)["distance"].to_numpy()
         controls.append((own - own.mean()) / own.std(ddof=1))
         z_of: dict[str, list[float]] = {}
-        for condition, z in part.filter(pl.col("role") != NEGATIVE_CONTROL).select("condition_id", "z").iter_rows():
+        for condition, z in part.filter(pl.col("role") != CONTROL_ROLE).select("condition_id", "z").iter_rows():
             z_of.setdefault(condition, []).append(z)
         for condition, values in z_of.items():
             found[condition].append((number, values))

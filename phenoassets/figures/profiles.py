@@ -10,7 +10,7 @@ import polars as pl
 
 from phenoassets.figures import fetch
 from phenoassets.figures.drawing import answers as answer_plots
-from phenoassets.figures.drawing import maps
+from phenoassets.figures.drawing import choices, maps
 from phenoassets.figures.safely import never_failing
 from phenoassets.profiles import answer_channel, endpoint_profiles, vectors
 from phenoassets.projection import Floats, principal_components, relative_distances, similar_first, standardized
@@ -91,6 +91,18 @@ def profile_heatmap(screen: Screen, store: TableStore, model: str, plate: str) -
 
 
 @never_failing
+def sphering_sweep(screen: Screen, store: TableStore, model: str) -> bytes | None:
+    """Replicate retrieval of every normalization against its regularization, and the one that is chosen."""
+    found = store.read("sphering_sweep", model).filter(pl.col("replicate_map").is_not_null())
+    if not found.height:
+        return None
+    n = max(found["n_conditions"].to_list())
+    where = "on other plates" if found["across_plates"][0] else "among the wells of its cell line"
+    note = f"{n} conditions with replicates; each well looks for its replicates {where}"
+    return choices.sphering_sweep(found, title=f"Normalization ({model})", note=note)
+
+
+@never_failing
 def sphering(screen: Screen, store: TableStore, model: str) -> bytes | None:
     """Endpoint profiles of at most 1,500 wells before and after sphering."""
     keys = ["plate", "well", "channel", "window"]
@@ -123,7 +135,7 @@ def sphering(screen: Screen, store: TableStore, model: str) -> bytes | None:
     drawn = wells.select("plate", "role").with_columns(pl.Series(name, values) for name, values in columns.items())
     shown = f"{drawn.height:,} of {known.height:,} wells" if drawn.height < known.height else f"{drawn.height:,} wells"
     window = screen.settings.sphering.window_scans
-    note = f"{shown}, mean of the last {window} scans; squares: the negative controls, to which sphering is fitted"
+    note = f"{shown}, mean of the last {window} scans; squares: negative controls, each by a fit that did not see it"
     return maps.sphering(drawn, title=f"Sphering of profiles ({model})", note=note)
 
 

@@ -45,7 +45,6 @@ def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, 
         screen.compounds.rows(),
         settings.controls.model_dump(),
         settings.trajectories.model_dump(include=DISTANCE_SETTINGS),
-        settings.sphering.regularization,
     )
     profiles = digest_of(settings.profiles.model_dump(), settings.quality.model_dump(), settings.channels)
     found, troubles = {}, {}

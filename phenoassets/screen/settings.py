@@ -101,9 +101,19 @@ class Profiles(_Section):
 
 
 class Sphering(_Section):
-    """How profiles are whitened against the controls."""
+    """How profiles are normalized: scaled by plate and sphered against the controls."""
 
-    regularization: Positive = Field(1e-2, description="added to the eigenvalues of the controls' covariance")
+    scale: Literal["auto", "std", "mad", "none"] = Field(
+        "auto", description="scaling of each plate: z-score, robust z-score or none; auto: by sphering_sweep"
+    )
+    reference: Literal["controls", "all"] = Field("controls", description="wells that each plate is scaled on")
+    sphere: Literal["auto", "plate", "batch", "screen", "none"] = Field(
+        "auto", description="whose controls one sphering is fitted on; auto: by sphering_sweep"
+    )
+    order: Literal["scale_first", "sphere_first"] = Field("scale_first", description="what is done first")
+    regularization: Positive | Literal["auto"] = Field(
+        "auto", description="added to the eigenvalues of the controls' covariance; auto: by sphering_sweep"
+    )
     window_scans: Count = Field(5, description="last scans of a well that make its endpoint profile")
 
 
@@ -125,6 +135,7 @@ class Trajectories(_Section):
     stored_features: tuple[Literal["raw", "sphered"], ...] = Field(
         ("raw", "sphered"), description="feature spaces whose distances are stored"
     )
+    regularization: Positive = Field(1e-2, description="of sphered distances, added to the noise's eigenvalues")
     tolerance_hours: Positive = Field(1.0, description="largest gap between a condition's scan and the controls'")
     recipe: Literal["default", "paper"] = Field(
         "default", description="a name of phenoassets.trajectories.preparation.RECIPES"
@@ -391,4 +402,4 @@ def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType, delimite
 
 
 # Settings under [trajectories] that distances are made by; the others only concern the answers.
-DISTANCE_SETTINGS = {"metrics", "stored_features", "tolerance_hours", "n_bootstrap", "seed"}
+DISTANCE_SETTINGS = {"regularization", "metrics", "stored_features", "tolerance_hours", "n_bootstrap", "seed"}

@@ -6,15 +6,19 @@ recipe, or that lacks controls, is named; it is never mixed in. Answers over tim
 
 from __future__ import annotations
 
+from dataclasses import replace
 from shlex import quote as quoted
+from typing import Any, Final
 
 import polars as pl
 
 from phenoassets.errors import PhenoassetsError, ProfileError
+from phenoassets.normalization import Normalization, normalize
+from phenoassets.normalization_sweep import candidates, chosen_recipe, sweep
 from phenoassets.phenotypes import map_phenotypes
 from phenoassets.profiles import answer_channel, combine_channels, endpoint_profiles, well_profiles
 from phenoassets.screen.settings import Screen
-from phenoassets.sphering import Spherizer, sphere_plate
+from phenoassets.sphering import Spherizer
 from phenoassets.steps.provenance import (
     calibration_of,
     embedding_recipe,
@@ -24,27 +28,45 @@ from phenoassets.steps.provenance import (
     version_of,
 )
 from phenoassets.steps.step import StepResult, nothing_usable, waits_for_treatment
+from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import SINGLE, TableStore, recipe_of
 from phenoassets.trajectories.treatment_time import treatment_hours
 from phenoassets.treatments import check_controls, score_treatments
 
+_AUTOMATIC: Final = frozenset({"scale", "sphere", "regularization"})
+SWEEP_SEED: Final = 0
+
+
+@waits_for_treatment("sphering_sweep")
+def sweep_normalizations(screen: Screen, store: TableStore, name: str) -> StepResult:
+    """Compare normalizations by how well replicates find each other, and choose one; effects are not looked at."""
+    profiles, plate_maps, left_out = _joined_endpoints(screen, store, name)
+    fixed = _fixed_parts(screen)
+    grid = candidates(n_plates=profiles["plate"].n_unique())
+    grid = [recipe for recipe in grid if all(getattr(recipe, part) == value for part, value in fixed.items())]
+    frame = sweep(profiles, plate_maps, grid or [Normalization(**fixed)], batches=_batches(store), seed=SWEEP_SEED)
+    table = TABLES["sphering_sweep"]
+    frame = frame.with_columns(pl.lit(name).alias("model")).select(table.names)
+    store.write("sphering_sweep", frame, model=name)
+    best = frame.filter("chosen")
+    notes: dict[str, object] = {"chosen": best["recipe"][0] if best.height else "none: no condition has replicates"}
+    notes |= {f"left out: {plate}": why for plate, why in left_out.items()}
+    return StepResult("sphering_sweep", frame.height, frame.height, version_of(frame), notes)
+
 
 @waits_for_treatment("sphered_profiles")
 def sphere(screen: Screen, store: TableStore, name: str) -> StepResult:
-    """Whiten the endpoint profiles of each plate against its own negative controls."""
-    settings = screen.settings.sphering
-    made: list[pl.DataFrame] = []
-    endpoints, left_out = _endpoints(screen, store, name)
+    """Normalize the endpoint profiles of each plate, every control by a fit that did not see it."""
+    profiles, plate_maps, left_out = _joined_endpoints(screen, store, name)
+    how = normalization_of(screen, store, name)
     bare: dict[str, str] = {}
-    for frame, plate_map in endpoints.values():
-        own = sphere_plate(frame, plate_map, regularization=settings.regularization, left_out=bare)
-        made += [own] if own.height else []
+    frame = normalize(profiles, plate_maps, how, batches=_batches(store), left_out=bare)
     left_out |= bare
-    if not made:
+    if not frame.height:
         raise nothing_usable(name, left_out, "profiles")
-    frame = pl.concat(made)
     store.write("sphered_profiles", frame, model=name)
-    notes = {"plates": len(made), **{f"left out: {plate}": why for plate, why in left_out.items()}}
+    notes: dict[str, object] = {"normalization": str(how), "plates": frame["plate"].n_unique()}
+    notes |= {f"left out: {plate}": why for plate, why in left_out.items()}
     return StepResult("sphered_profiles", frame.height, frame.height, version_of(frame), notes)
 
 
@@ -52,12 +74,8 @@ def sphere(screen: Screen, store: TableStore, name: str) -> StepResult:
 def rank_treatments(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Rank conditions by the distance of their endpoint profiles to the controls, each control held out of its own."""
     settings = screen.settings
-    found, left_out = _endpoints(screen, store, name)
-    if not found:
-        raise nothing_usable(name, left_out, "profiles")
-    profiles = pl.concat([profiles for profiles, _ in found.values()])
-    plate_maps = pl.concat([plate_map for _, plate_map in found.values()])
-    spherizer = Spherizer(settings.sphering.regularization, scale="std")
+    profiles, plate_maps, left_out = _joined_endpoints(screen, store, name)
+    spherizer = Spherizer(_plate_regularization(screen, store, name), scale="std")
     frame = score_treatments(
         profiles,
         plate_maps,
@@ -70,6 +88,39 @@ def rank_treatments(screen: Screen, store: TableStore, name: str) -> StepResult:
     left_out |= {f"{p} {line}": why for p, line, why in unusable.select("plate", "cell_line", "problem").iter_rows()}
     notes = {"strong": int(frame["strong"].sum()), **{f"left out: {plate}": why for plate, why in left_out.items()}}
     return StepResult("strong_treatments", frame.height, frame.height, version_of(frame), notes)
+
+
+def normalization_of(screen: Screen, store: TableStore, name: str) -> Normalization:
+    """The normalization in force: what ``[sphering]`` fixes, the rest as ``sphering_sweep`` chose.
+
+    Where nothing could be chosen, for want of replicates, the default stands in: z-score and sphering by plate.
+    """
+    fixed = _fixed_parts(screen)
+    if fixed.keys() >= _AUTOMATIC:
+        return Normalization(**fixed)
+    chosen = chosen_recipe(store.read("sphering_sweep", name)) or Normalization()
+    return replace(chosen, **fixed)
+
+
+def _fixed_parts(screen: Screen) -> dict[str, Any]:
+    """Parts of the normalization that ``screen.toml`` fixes; those left to the sweep are missing."""
+    settings = screen.settings.sphering
+    chosen = {part: getattr(settings, part) for part in (*sorted(_AUTOMATIC), "reference", "order")}
+    return {part: None if value == "none" else value for part, value in chosen.items() if value != "auto"}
+
+
+def _plate_regularization(screen: Screen, store: TableStore, name: str) -> float:
+    """Regularization of sphering by plate: as fixed, else the sweep's best of that kind."""
+    fixed = screen.settings.sphering.regularization
+    if fixed != "auto":
+        return fixed
+    best = chosen_recipe(store.read("sphering_sweep", name), sphere="plate")
+    return (best or Normalization()).regularization
+
+
+def _batches(store: TableStore) -> dict[str, str]:
+    """Batch of each plate of which ``plates.csv`` names one."""
+    return dict(store.read("plates", columns=["plate", "batch"]).drop_nulls().iter_rows())
 
 
 def map_wells(screen: Screen, store: TableStore, name: str) -> StepResult:
@@ -85,6 +136,17 @@ def map_wells(screen: Screen, store: TableStore, name: str) -> StepResult:
     store.write("phenotypes", frame, model=name)
     notes = {"clusters": int(frame.filter(pl.col("cluster") >= 0)["cluster"].n_unique())}
     return StepResult("phenotypes", frame.height, frame.height, version_of(frame), notes)
+
+
+def _joined_endpoints(
+    screen: Screen, store: TableStore, name: str
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, object]]:
+    """Unnormalized endpoint profiles and plate maps of all plates that have both; why the others have not."""
+    found, left_out = _endpoints(screen, store, name)
+    if not found:
+        raise nothing_usable(name, left_out, "profiles")
+    profiles = pl.concat([profiles for profiles, _ in found.values()])
+    return profiles, pl.concat([plate_map for _, plate_map in found.values()]), left_out
 
 
 def _endpoints(

@@ -113,7 +113,7 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
         channel=answer_channel(screen.settings.channels),
         tolerance_hours=settings.tolerance_hours,
         n_boot=settings.n_bootstrap,
-        regularization=screen.settings.sphering.regularization,
+        regularization=settings.regularization,
         seed=settings.seed,
     )
     recipe = distances_recipe(screen, store, plate, name)
@@ -128,8 +128,7 @@ def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -
     """Digest of what distances of this plate and model are made by: profiles, plate map and settings."""
     wells = store.read("plate_maps", plate=plate, columns=["well", "role", "condition_id", "cell_line"]).sort("well")
     settings = screen.settings.trajectories.model_dump(include=DISTANCE_SETTINGS)
-    regularization = screen.settings.sphering.regularization
-    return digest_of("distances", current_recipe(screen, store, plate, name), wells.rows(), settings, regularization)
+    return digest_of("distances", current_recipe(screen, store, plate, name), wells.rows(), settings)
 
 
 def _plate_map(store: TableStore, plate: str) -> pl.DataFrame:

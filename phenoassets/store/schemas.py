@@ -18,6 +18,7 @@ from phenoassets.errors import SchemaError
 ROLES: Final = ("treatment", "negative_control", "positive_control", "empty")
 TREATED_ROLES: Final = ("treatment", "positive_control")
 CONTROL_ROLE: Final = "negative_control"
+UNNORMALIZED: Final = "none"  # in the column ``normalization``: profiles as the model gave them
 EFFECTS: Final = ("cytotoxic", "cytostatic", "mixed", "none")
 FEATURES: Final = ("raw", "sphered")
 METRICS: Final = ("euclidean", "cosine", "correlation", "braycurtis")
@@ -379,7 +380,7 @@ _ALL: Final = (
     ),
     Table(
         "sphered_profiles",
-        "Well profiles sphered against the plate's negative controls.",
+        "Well profiles normalized against negative controls, each control by a fit that did not see it.",
         ("model", "plate", "well", "channel", "window"),
         (
             _MODEL,
@@ -388,7 +389,30 @@ _ALL: Final = (
             _CHANNEL,
             _c("window", STR, "'endpoint', or a scan"),
             _c("n_scans", I32, "Scans it was made from"),
-            _c("profile", VECTOR, "Sphered profile"),
+            _c("normalization", STR, "What was done to the profile; 'none' where it is as the model gave it"),
+            _c("profile", VECTOR, "Normalized profile"),
+        ),
+        grain="screen",
+        per_model=True,
+    ),
+    Table(
+        "sphering_sweep",
+        "How well replicates find each other under each normalization, and which one is chosen.",
+        ("model", "recipe"),
+        (
+            _MODEL,
+            _c("recipe", STR, "The normalization in words"),
+            _maybe("scale", STR, "Scaling by plate and cell line; null for none"),
+            _c("reference", STR, "What is scaled by", values=("controls", "all")),
+            _maybe("sphere", STR, "Controls that one sphering is fitted on; null for none"),
+            _c("order", STR, "Whether scaling or sphering goes first"),
+            _maybe("regularization", F64, "Added to the eigenvalues; null without sphering"),
+            _maybe("replicate_map", F64, "Mean average precision of replicates"),
+            _maybe("standard_error", F64, "Its standard error over conditions"),
+            _c("n_conditions", I32, "Conditions with replicates"),
+            _c("across_plates", BOOL, "Whether only wells of other plates are candidates"),
+            _maybe("problem", STR, "Why the recipe cannot be scored"),
+            _c("chosen", BOOL, "Whether it is the best"),
         ),
         grain="screen",
         per_model=True,

@@ -30,6 +30,7 @@ def home(tmp_path):
             {"model": model, "plate": "P1", "well": ["A02", "A01"], "channel": "phase", "window": "endpoint"}
         ).with_columns(
             pl.lit(1, pl.Int32).alias("n_scans"),
+            pl.lit("none").alias("normalization"),
             pl.Series("profile", np.arange(2 * width, dtype=np.float32).reshape(2, width)),
         )
         store.write("sphered_profiles", frame, model=model)

@@ -1,12 +1,13 @@
 """Pixels, vectors and profiles of one plate: what is kept when files are away, settings change or channels differ."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
 import zarr
-from builders import embeddings_frame, image_rows
+from builders import embeddings_frame, image_rows, typed
 from ome_zarr_models.v05.hcs import HCS
 
 from phenoassets.admin import status as state
@@ -14,6 +15,7 @@ from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessE
 from phenoassets.figures import embeddings as embeddings_figures
 from phenoassets.figures import profiles as profiles_figures
 from phenoassets.imaging.store import PlateStore
+from phenoassets.normalization import Normalization
 from phenoassets.screen.settings import load_screen
 from phenoassets.steps import (
     calibration,
@@ -259,7 +261,14 @@ def test_a_plate_that_is_not_treated_yet_has_distances_and_its_answers_wait(plat
     written = plate.run()
     assert written.total == plate.store.read("temporal_distances", MODEL, "P1").height > 0
     assert "its last scan is at 4 h" in str(written.notes["treated after hours"])
-    makers = [profiles.sphere, profiles.rank_treatments, effects.cluster, effects.score_clusters, effects.sum_up_drugs]
+    makers = [
+        profiles.sweep_normalizations,
+        profiles.sphere,
+        profiles.rank_treatments,
+        effects.cluster,
+        effects.score_clusters,
+        effects.sum_up_drugs,
+    ]
     for make in makers:
         made = make(plate.screen, plate.store, MODEL)
         assert made.total == 0
@@ -476,3 +485,19 @@ def test_calibrated_float_fluorescence_is_embedded_by_the_rule_of_its_plate(plat
     result = embeddings.embed(plate.screen, plate.store, "P1", MODEL)
     assert result.total == 12
     assert result.notes["float scale"] == "green: 256"
+
+
+def test_the_normalization_in_force_is_what_is_fixed_and_else_what_replicates_chose(plate):
+    def in_force(**fixed):
+        sphering = plate.screen.settings.sphering.model_copy(update=fixed)
+        settings = plate.screen.settings.model_copy(update={"sphering": sphering})
+        return profiles.normalization_of(replace(plate.screen, settings=settings), plate.store, MODEL)
+
+    assert in_force() == Normalization()  # nothing was compared
+    row = {"model": MODEL, "recipe": "r", "scale": "mad", "reference": "controls", "sphere": "screen"}
+    row |= {"order": "scale_first", "regularization": 10.0, "replicate_map": 0.5, "standard_error": 0.1}
+    row |= {"n_conditions": 3, "across_plates": True, "problem": None, "chosen": True}
+    plate.store.write("sphering_sweep", typed("sphering_sweep", [row]), model=MODEL)
+    assert in_force() == Normalization("mad", sphere="screen", regularization=10.0)
+    assert in_force(scale="none") == Normalization(None, sphere="screen", regularization=10.0)
+    assert in_force(scale="std", sphere="plate", regularization=0.5) == Normalization(regularization=0.5)

@@ -40,6 +40,7 @@ OF_PLATES = ("plate_map", "raw_thumbnails", "corrected_thumbnails", "illuminatio
 OF_MODEL_AND_PLATE = ("embedding_map", "profile_heatmap", "distances")
 OF_MODEL = (
     "sphering",
+    "sphering_sweep",
     "ranked_treatments",
     "cluster_curves",
     "effect_matrix",
@@ -196,12 +197,27 @@ def write_curves(store, plate, scans, rng):
 
 def write_answers(store, rng):
     keys = [
-        {"model": MODEL, "plate": plate, "well": well, "channel": "phase", "window": "endpoint", "n_scans": 5}
+        {
+            "model": MODEL,
+            "plate": plate,
+            "well": well,
+            "channel": "phase",
+            "window": "endpoint",
+            "normalization": "none",
+            "n_scans": 5,
+        }
         for plate in PLATES
         for well in layout(plate).filter(pl.col("role") != "empty")["well"]
     ]
     frame = vector_frame("profile", keys, rng.normal(size=(len(keys), 12)))
     store.write("sphered_profiles", frame, model=MODEL)
+    recipes = [
+        {"model": MODEL, "recipe": f"{scale} {pool} {value}", "scale": scale, "reference": "controls", "sphere": pool}
+        | {"order": "scale_first", "regularization": value, "replicate_map": 0.2 + rng.random(), "standard_error": 0.02}
+        | {"n_conditions": 9, "across_plates": True, "problem": None, "chosen": (scale, value) == ("std", 0.1)}
+        for scale, pool, value in [("std", None, None), *product(("std", "mad"), ("plate",), (0.1, 1.0))]
+    ]
+    store.write("sphering_sweep", typed("sphering_sweep", recipes), model=MODEL)
     ranked, clusters = [], []
     for i, ((drug, effect), dose) in enumerate(product(DRUGS, DOSES)):
         key = {"model": MODEL, "condition_id": f"A549|{drug}@{dose:g} µM"}
@@ -293,6 +309,7 @@ TABLES_READ = (
     "growth_curves",
     "temporal_distances",
     "sphered_profiles",
+    "sphering_sweep",
     "strong_treatments",
     "temporal_clusters",
     "cluster_scores",

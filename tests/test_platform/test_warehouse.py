@@ -76,7 +76,15 @@ def test_nearest_wells_are_found_by_the_cosine_of_sphered_profiles(home):
     store = fill(home)
     wells = {"A01": [1.0, 0.0], "A02": [0.0, 1.0], "A03": [0.9, 0.1]}
     rows = [
-        {"model": "convae_pooled", "plate": "P1", "well": w, "channel": "phase", "window": "endpoint", "n_scans": 1}
+        {
+            "model": "convae_pooled",
+            "plate": "P1",
+            "well": w,
+            "channel": "phase",
+            "window": "endpoint",
+            "normalization": "none",
+            "n_scans": 1,
+        }
         for w in wells
     ]
     frame = pl.DataFrame(rows, schema_overrides={"n_scans": pl.Int32}).with_columns(

@@ -32,6 +32,7 @@ def wells(groups=(20, 20, 20), d=6, apart=12.0, seed=0, channel="phase"):
             "channel": channel,
             "window": "endpoint",
             "n_scans": pl.Series([5] * len(x), dtype=pl.Int32),
+            "normalization": "none",
             "profile": x.astype(np.float32),
         }
     )

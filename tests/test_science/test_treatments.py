@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import false_discovery_control
 
 from phenoassets.errors import ProfileError
+from phenoassets.normalization import Normalization, normalize
 from phenoassets.profiles import vectors
 from phenoassets.sphering import Spherizer
 from phenoassets.store.schemas import TABLES
@@ -33,6 +34,7 @@ def screen(conditions, controls=12, d=4, plates=("P1",), shift=None, seed=0, lin
         pl.lit("phase").alias("channel"),
         pl.lit("endpoint").alias("window"),
         pl.lit(5, pl.Int32).alias("n_scans"),
+        pl.lit("none").alias("normalization"),
         pl.Series("profile", np.asarray(x, np.float32)),
     )
     return TABLES["sphered_profiles"].validate(profiles), wells.with_columns(pl.lit(line).alias("cell_line"))
@@ -278,3 +280,9 @@ def test_false_discovery_rates_equal_scipys():
     holes = np.array([0.01, np.nan, 0.02])
     np.testing.assert_allclose(benjamini_hochberg(holes), [0.02, np.nan, 0.02])
     assert benjamini_hochberg([]).shape == (0,)
+
+
+def test_profiles_that_are_already_normalized_are_refused():
+    profiles, layout = screen({"a": 3})
+    with pytest.raises(ProfileError, match=r"already normalized \(z-score to controls"):
+        score_treatments(normalize(profiles, layout, Normalization()), layout)

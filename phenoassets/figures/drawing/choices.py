@@ -58,6 +58,57 @@ def cluster_scores(scores: pl.DataFrame, k_in_use: int, *, title: str = "Number 
     return style.to_png(figure)
 
 
+def sphering_sweep(recipes: pl.DataFrame, *, title: str = "Normalization", note: str = "") -> bytes:
+    """Replicate retrieval against regularization: a line a scaling and pool, with its standard error.
+
+    Parameters
+    ----------
+    recipes
+        One row a recipe: scale, sphere, regularization (null without sphering), replicate_map, standard_error, chosen.
+    """
+    figure = style.new_figure(7.2, 4.2)
+    ax = figure.subplots()
+    kinds = recipes.select("scale", "sphere").unique(maintain_order=True).rows()
+    entries = []
+    for position, (scale, sphere) in enumerate(kinds):
+        own = recipes.filter(pl.col("scale").eq_missing(scale) & pl.col("sphere").eq_missing(sphere))
+        colour = style.qualitative(position)
+        named = {"std": "z-score", "mad": "robust z-score", None: "unscaled"}[scale]
+        if sphere is None:
+            ax.axhline(own["replicate_map"][0], color=colour, linestyle="--", linewidth=1.1)
+            entries.append((f"{named}, not sphered", colour))
+            continue
+        own = own.sort("regularization")
+        ax.errorbar(
+            own["regularization"].to_numpy(),
+            own["replicate_map"].to_numpy(),
+            own["standard_error"].to_numpy(),
+            color=colour,
+            marker="o",
+            markersize=3,
+            linewidth=1.2,
+            capsize=2,
+        )
+        entries.append((f"{named}, sphered by {sphere}", colour))
+    best = recipes.filter("chosen")
+    if best.height and best["regularization"][0] is not None:
+        ax.plot(
+            best["regularization"].to_numpy(),
+            best["replicate_map"].to_numpy(),
+            marker="o",
+            markersize=10,
+            markerfacecolor="none",
+            markeredgecolor="black",
+            linestyle="none",
+        )
+    ax.set_xscale("log")
+    style.style_axes(ax, "", "regularization l", "mean average precision of replicates")
+    style.legend(ax, entries, marker="o", loc="best")
+    chosen = f"chosen: {best['recipe'][0]}" if best.height else "nothing could be chosen"
+    style.set_title(figure, style.text(title, 90), style.text("  ·  ".join(filter(None, (chosen, note))), 150))
+    return style.to_png(figure)
+
+
 def model_agreement(pairs: pl.DataFrame, *, title: str = "Agreement of models", note: str = "") -> bytes:
     """How many conditions two models give which effects, one panel a pair.
 
