@@ -2,6 +2,7 @@
 
 from assets.factory import Figures, TableAsset, Task
 from phenoassets.figures import effects as figures
+from phenoassets.figures import strips
 from phenoassets.steps import effects as steps
 
 _SHOWN_IN_IMAGES = ("cytotoxic", "cytostatic", "mixed")
@@ -13,6 +14,8 @@ def _clusters(task: Task) -> Figures:
         "effects": figures.effect_matrix(screen, store, model),
         "trajectories": figures.cluster_curves(screen, store, model),
         "frequency": figures.effect_frequency(screen, store, model),
+        "warping": figures.cluster_warping(screen, store, model),
+        "tree": figures.cluster_tree(screen, store, model),
     }
 
 
@@ -21,7 +24,7 @@ def _drugs(task: Task) -> Figures:
     drawn = {"doses": figures.dose_responses(screen, store, model)}
     if model == screen.settings.primary_model:
         drawn |= {
-            f"{effect} in images": figures.strip_of_effect(screen, store, model, effect) for effect in _SHOWN_IN_IMAGES
+            f"{effect} in images": strips.strip_of_effect(screen, store, model, effect) for effect in _SHOWN_IN_IMAGES
         }
     return drawn
 

@@ -3,7 +3,7 @@
 In go well profiles (usually of the last scans) and plate maps; out comes one score a condition, with its rank, its
 p-value and whether it belongs to the strong set. This is Algorithm 1 of Moshkov et al. with its gaps closed: a control
 is never part of its own reference, several wells of a plate are averaged, plates are summed and averaged, and chance is
-measured by drawing control wells as if they were treated. Courses over time are ``trajectories``'.
+measured by drawing control wells as if they were treated. Trajectories are ``trajectories``'.
 """
 
 from __future__ import annotations

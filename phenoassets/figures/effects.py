@@ -1,25 +1,29 @@
-"""Pictures of a screen's answers over time: clusters of curves, effects, doses, choice of k, agreement of models."""
+"""Figures of a screen's answers over time: clusters of curves and how they were warped, effects, doses, choice of k."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from phenoassets.effects.dose_response import DoseResponse
 from phenoassets.figures import fetch
 from phenoassets.figures.drawing import answers as answer_plots
-from phenoassets.figures.drawing import choices, doses
+from phenoassets.figures.drawing import choices, doses, likeness
 from phenoassets.figures.drawing import curves as curve_plots
-from phenoassets.figures.drawing import images as image_plots
 from phenoassets.figures.drawing.answers import condition_text
-from phenoassets.figures.image_cells import IMAGE_KEY, FindImage, corrected_finder, raw_finder
+from phenoassets.figures.drawing.likeness import Alignment, Leaf
 from phenoassets.figures.safely import never_failing
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.effects import preparation_of, read_trajectory_inputs
 from phenoassets.store.tables import TableStore
-from phenoassets.trajectories.preparation import combine_plates, prepare_trajectories
+from phenoassets.trajectories.preparation import Trajectories, combine_plates, prepare_trajectories
+from phenoassets.trajectories.warping import dtw_linkage, nearest_rows, warping_path
+
+MAX_LEAVES: Final = 150  # of the tree; its drawing and its matrix of distances grow with their number and its square
 
 
 @never_failing
@@ -37,46 +41,123 @@ def effect_frequency(screen: Screen, store: TableStore, model: str) -> bytes | N
     return answer_plots.effect_frequency(found, title=title) if found.height else None
 
 
+@dataclass(frozen=True)
+class _Clustered:
+    """Curves as they were clustered, row by row with the condition's cluster and effect, and the centres."""
+
+    curves: Trajectories
+    rows: pl.DataFrame  # condition_id, cluster, cluster_effect, effect
+    centers: dict[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]  # hours (t,), values (t,)
+
+
+def _clustered(screen: Screen, store: TableStore, model: str) -> _Clustered | None:
+    """What ``temporal_clusters`` was made from, prepared as then; None where there is nothing."""
+    clusters = store.read("temporal_clusters", model)
+    if not clusters.height:
+        return None
+    inputs = read_trajectory_inputs(screen, store, model)
+    if not inputs.distances.height:
+        return None
+    preparation = preparation_of(screen)
+    combined = combine_plates(inputs.distances, inputs.hours, max_gap_hours=preparation.max_gap_hours)
+    curves = prepare_trajectories(combined, preparation)
+    rows = pl.DataFrame({"condition_id": curves.condition_ids}, schema={"condition_id": pl.String}).join(
+        clusters.select("condition_id", "cluster", "cluster_effect", "effect"),
+        on="condition_id",
+        how="left",
+        maintain_order="left",
+    )
+    if not rows["cluster"].is_not_null().any():
+        return None
+    centers = {
+        int(cluster): (own["elapsed_hours"].to_numpy(), own["value"].to_numpy())
+        for (cluster,), own in store.read("temporal_centers", model).sort("elapsed_hours").group_by(["cluster"])
+    }
+    return _Clustered(curves, rows.with_columns(pl.col("cluster").fill_null(-1)), centers)
+
+
 @never_failing
 def cluster_curves(screen: Screen, store: TableStore, model: str) -> bytes | None:
     """Scaled curves of each cluster with its centre, named by the cluster's effect."""
-    clusters = store.read("temporal_clusters", model)
-    courses = read_trajectory_inputs(screen, store, model)
-    if not clusters.height or not courses.distances.height:
+    found = _clustered(screen, store, model)
+    if found is None:
         return None
-    preparation = preparation_of(screen)
-    curves = combine_plates(courses.distances, courses.hours, max_gap_hours=preparation.max_gap_hours)
-    prepared = prepare_trajectories(curves, preparation)
-    n, t = prepared.values.shape
-    frame = pl.DataFrame(
-        {
-            "condition_id": np.repeat(np.array(prepared.condition_ids, dtype=object), t).tolist(),
-            "hours": np.tile(prepared.hours, n),
-            "value": prepared.values.ravel(),
-        },
-        schema={"condition_id": pl.String, "hours": pl.Float64, "value": pl.Float64},
+    n, t = found.curves.values.shape
+    frame = found.rows[np.repeat(np.arange(n), t)].with_columns(
+        pl.Series("hours", np.tile(found.curves.hours, n)),
+        pl.Series("value", found.curves.values.ravel()).fill_nan(None),
     )
-    frame = frame.with_columns(pl.col("value").fill_nan(None)).join(
-        clusters.select("condition_id", "cluster", "cluster_effect", "effect"), on="condition_id"
-    )
-    if not frame.height:
-        return None
-    centers = {
-        int(cluster): (rows["elapsed_hours"].to_numpy(), rows["value"].to_numpy())
-        for (cluster,), rows in store.read("temporal_centers", model).sort("elapsed_hours").group_by(["cluster"])
-    }
     kind = screen.settings.trajectories
     return curve_plots.clusters(
         frame,
-        centers,
-        title=f"Courses over time ({model})",
+        found.centers,
+        title=f"Trajectories ({model})",
         note=f"{n} conditions, {kind.metric} distance, {kind.features} features; "
         "lines: conditions by their effect; black: centre by DTW",
         x_label="hours after treatment",
-        y_label="distance to controls"
-        if preparation.scaling == "none"
-        else f"distance, scaled per {preparation.scaling.replace('_', ' ')}",
+        y_label=_distance_label(screen),
     )
+
+
+@never_failing
+def cluster_warping(screen: Screen, store: TableStore, model: str) -> bytes | None:
+    """How time warping lays each cluster's example, its condition nearest to the centre, onto the centre."""
+    found = _clustered(screen, store, model)
+    if found is None or not found.centers:
+        return None
+    window = screen.settings.trajectories.window_points
+    hours = found.curves.hours
+    centers = np.full((max(found.centers) + 1, len(hours)), np.nan)
+    for cluster, (at, value) in found.centers.items():
+        centers[cluster, np.searchsorted(hours, at)] = value
+    examples = nearest_rows(found.curves.values, found.rows["cluster"].to_numpy(), centers, window)
+    alignments = []
+    for cluster, row in examples.items():
+        curve, center = found.curves.values[row], centers[cluster]
+        path = warping_path(curve, center, window)
+        condition = found.rows.row(row, named=True)
+        name = condition_text(condition["condition_id"])
+        alignments.append(
+            Alignment(
+                cluster, condition["cluster_effect"], name, condition["effect"], curve, center, path.pairs, path.cost
+            )
+        )
+    return likeness.warping(
+        alignments,
+        hours,
+        title=f"Warping onto the centres ({model})",
+        note="above: the condition nearest to its cluster's centre; below: the centre; grey: points that DTW aligns",
+        x_label="hours after treatment",
+        y_label=_distance_label(screen),
+    )
+
+
+@never_failing
+def cluster_tree(screen: Screen, store: TableStore, model: str) -> bytes | None:
+    """Tree of the conditions by the DTW distance of their curves; of many, a sample."""
+    found = _clustered(screen, store, model)
+    if found is None or found.rows.height < 2:
+        return None
+    settings, n = screen.settings.trajectories, found.rows.height
+    chosen = np.arange(n)
+    if n > MAX_LEAVES:
+        chosen = np.sort(np.random.default_rng(settings.seed).choice(n, MAX_LEAVES, replace=False))
+    tree = dtw_linkage(found.curves.values[chosen], settings.window_points)
+    rows = found.rows[chosen].iter_rows(named=True)
+    leaves = [Leaf(condition_text(row["condition_id"]), row["cluster"], row["effect"]) for row in rows]
+    shown = f"{len(chosen)} of {n} conditions, drawn at random" if len(chosen) < n else f"{n} conditions"
+    return likeness.dendrogram(
+        tree,
+        leaves,
+        title=f"Likeness of trajectories ({model})",
+        note=f"{shown}; average linkage of DTW distances; below: cluster and effect",
+        y_label="DTW distance",
+    )
+
+
+def _distance_label(screen: Screen) -> str:
+    scaling = preparation_of(screen).scaling
+    return "distance to controls" if scaling == "none" else f"distance, scaled per {scaling.replace('_', ' ')}"
 
 
 @never_failing
@@ -123,15 +204,6 @@ def dose_responses(screen: Screen, store: TableStore, model: str) -> bytes | Non
     return doses.dose_responses(panels, fitted, title=f"Dose response ({model})", note=note, y_label=label)
 
 
-def strip_of_effect(screen: Screen, store: TableStore, model: str, effect: str) -> bytes | None:
-    """Images over time of the condition that shows `effect` most clearly, beside its curve."""
-    clusters = store.read("temporal_clusters", model).filter(pl.col("effect") == effect)
-    if not clusters.height:
-        return None
-    clearest = clusters.sort("peak_level", "condition_id", descending=[True, False], nulls_last=True)
-    return image_strip(screen, store, clearest["condition_id"][0], model=model)
-
-
 @never_failing
 def model_agreement(screen: Screen, store: TableStore) -> bytes | None:
     """How many conditions each pair of models gives which effects."""
@@ -145,81 +217,3 @@ def model_agreement(screen: Screen, store: TableStore) -> bytes | None:
 def _effects(store: TableStore, model: str) -> pl.DataFrame:
     effects = store.read("temporal_clusters", model, columns=["condition_id", "effect"])
     return effects.join(fetch.conditions(store), on="condition_id").sort("condition_id")
-
-
-@never_failing
-def image_strip(
-    screen: Screen,
-    store: TableStore,
-    condition_id: str,
-    *,
-    model: str | None = None,
-    plate: str | None = None,
-    n_images: int = 6,
-) -> bytes | None:
-    """Images of one well of a condition and of a control over time, above the condition's curve.
-
-    Parameters
-    ----------
-    condition_id
-        The condition.
-    model
-        Whose distances and effect are shown; the primary model by default.
-    plate
-        The plate to take the well from; by default the first that has the condition and images of it.
-    """
-    model = model or screen.settings.primary_model
-    places = store.read("plate_maps", plate=plate).filter(pl.col("condition_id") == condition_id)
-    for name in places["plate"].unique().sort():
-        corrected = store.read("corrected_images", plate=name, columns=[*IMAGE_KEY, "index"])
-        raw = store.read("raw_images", plate=name, columns=[*IMAGE_KEY, "path"])
-        images = corrected if corrected.height else raw
-        wells = places.filter(pl.col("plate") == name).join(images, on="well", how="semi").sort("well")
-        if wells.height and fetch.times(store, [name]).frame.height:
-            find = corrected_finder(screen, store, name, corrected) if corrected.height else raw_finder(screen, raw)
-            return _strip(screen, store, model, name, wells.row(0, named=True), images, find, n_images)
-    return None
-
-
-def _strip(
-    screen: Screen,
-    store: TableStore,
-    model: str,
-    plate: str,
-    treated: dict[str, Any],
-    images: pl.DataFrame,
-    find: FindImage,
-    n_images: int,
-) -> bytes:
-    when = fetch.times(store, [plate])
-    present = images.filter(pl.col("well") == treated["well"])
-    timed = when.frame.join(present, on="scan", how="semi").sort("hours")
-    after = timed.filter(pl.col("hours") >= 0)
-    scans = fetch.evenly((after if after.height >= n_images else timed)["scan"].to_list(), n_images)
-    hours = dict(timed.select("scan", "hours").iter_rows())
-    controls = store.read("plate_maps", plate=plate).filter(
-        (pl.col("role") == "negative_control") & (pl.col("cell_line") == treated["cell_line"])
-    )
-    controls = controls.join(images.filter(pl.col("scan").is_in(scans)), on="well", how="semi").sort("well")
-    shown = [treated, *controls.slice(controls.height // 2, 1).to_dicts()]
-    clusters = store.read("temporal_clusters", model).filter(pl.col("condition_id") == treated["condition_id"])
-    answer = clusters.row(0, named=True) if clusters.height else {}
-    kind = screen.settings.trajectories
-    metric, features = answer.get("metric", kind.metric), answer.get("features", kind.features)
-    distances = store.read("temporal_distances", model, plate).filter(
-        (pl.col("condition_id") == treated["condition_id"])
-        & (pl.col("metric") == metric)
-        & (pl.col("features") == features)
-    )
-    return image_plots.strip(
-        [[find(well["well"], scan) for scan in scans] for well in shown],
-        [f"{well['well']}\n{fetch.dose_of(well)}" for well in shown],
-        [hours[scan] for scan in scans],
-        distances.join(when.frame, on=["plate", "scan"]).sort("hours"),
-        title=condition_text(treated["condition_id"]),
-        note=f"{plate}  ·  {model}, {features} features",
-        effect=answer.get("effect"),
-        onset_hours=answer.get("onset_hours") if when.label == "hours after treatment" else None,
-        x_label=when.label,
-        y_label=f"{metric} distance to controls",
-    )

@@ -14,23 +14,25 @@ from builders import plates_frame, scans_frame, typed
 from phenoassets.errors import ProfileError
 from phenoassets.figures import effects as effects_figures
 from phenoassets.figures import embeddings as embeddings_figures
-from phenoassets.figures import fetch, safely
+from phenoassets.figures import fetch, safely, strips
 from phenoassets.figures import images as images_figures
 from phenoassets.figures import profiles as profiles_figures
 from phenoassets.figures.drawing import curves as curve_plots
 from phenoassets.figures.drawing import images as image_plots
-from phenoassets.figures.drawing import maps, style
+from phenoassets.figures.drawing import likeness, maps, style
 from phenoassets.imaging.store import PlateStore
 from phenoassets.screen.settings import load_screen
 from phenoassets.sql.views import connect
 from phenoassets.steps import effects
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore, digest_of
+from phenoassets.trajectories.dtw import dtw_distance
 
 MODEL = "convae_pooled"
 PLATES = ("P1", "P2")
 HOURS = tuple(range(0, 32, 4))
 TREATED_AFTER = 4.0
+CENTER_HOURS = tuple(float(hours) for hours in range(0, 28, 4))
 DRUGS = (("Bortazolid", "cytotoxic"), ("Gemvitabine", "cytostatic"), ("Nulvastat", "none"))
 DOSES = (0.1, 1.0, 10.0)
 TOXIC = "A549|Bortazolid@10 µM"
@@ -43,6 +45,8 @@ OF_MODEL = (
     "sphering_sweep",
     "ranked_treatments",
     "cluster_curves",
+    "cluster_warping",
+    "cluster_tree",
     "effect_matrix",
     "effect_frequency",
     "cluster_scores",
@@ -52,7 +56,7 @@ OF_MODEL = (
 ALL = (*OF_PLATES, *OF_MODEL_AND_PLATE, *OF_MODEL, "image_strip", "strip_of_effect", "model_agreement")
 
 
-GROUPS = ("plates", "catalogue", "images", "embeddings", "profiles", "trajectories", "effects")
+GROUPS = ("plates", "catalogue", "images", "embeddings", "profiles", "trajectories", "effects", "strips")
 
 
 def figures_of(group):
@@ -73,10 +77,10 @@ def draw(name, store, screen=None):
     if name in OF_MODEL:
         return figure(name)(screen, store, MODEL)
     if name == "strip_of_effect":
-        return effects_figures.strip_of_effect(screen, store, MODEL, "cytotoxic")
+        return strips.strip_of_effect(screen, store, MODEL, "cytotoxic")
     if name == "model_agreement":
         return effects_figures.model_agreement(screen, store)
-    return effects_figures.image_strip(screen, store, TOXIC)
+    return strips.image_strip(screen, store, TOXIC)
 
 
 def layout(plate):
@@ -229,6 +233,12 @@ def write_answers(store, rng):
         clusters.append(key | curve)
     store.write("strong_treatments", typed("strong_treatments", ranked), model=MODEL)
     store.write("temporal_clusters", typed("temporal_clusters", clusters), model=MODEL)
+    centers = [
+        {"model": MODEL, "cluster": i, "elapsed_hours": hours, "value": hours * (i + 1) / 72}
+        | {"effect": effect, "n_conditions": 3}
+        for (i, (_, effect)), hours in product(enumerate(DRUGS), CENTER_HOURS)
+    ]
+    store.write("temporal_centers", typed("temporal_centers", centers), model=MODEL)
     points = [
         {n: key[n] for n in ("model", "plate", "well", "window")}
         | {"umap_1": float(rng.normal()), "umap_2": float(rng.normal()), "cluster": i % 3 - 1, "probability": 1.0}
@@ -312,6 +322,7 @@ TABLES_READ = (
     "sphering_sweep",
     "strong_treatments",
     "temporal_clusters",
+    "temporal_centers",
     "cluster_scores",
     "drug_effects",
     "effect_agreement",
@@ -466,7 +477,7 @@ def test_a_strip_shows_the_condition_above_a_control_of_its_cell_line_with_its_c
 
 
 def test_a_strip_of_an_unknown_condition_is_none(full):
-    assert effects_figures.image_strip(load_screen(full.home), full, "A549|Unheard@1 µM") is None
+    assert strips.image_strip(load_screen(full.home), full, "A549|Unheard@1 µM") is None
 
 
 def test_flagged_and_missing_images_add_up_to_those_expected(full, monkeypatch):
@@ -539,11 +550,37 @@ def test_cluster_curves_are_scaled_and_clustered_as_the_table_says(full, monkeyp
     draw("cluster_curves", full)
     (curves, centers), options = seen[0]
     assert options["y_label"] == "distance, scaled per cell line"
-    assert centers == {}
+    assert sorted(centers) == [0, 1, 2]
+    assert centers[1][0].tolist() == list(CENTER_HOURS)
     assert curves["value"].min() == pytest.approx(0)
     assert curves["value"].max() == pytest.approx(1)
     assert curves["hours"].min() == 0
     assert set(curves["condition_id"]) == set(full.read("temporal_clusters", MODEL)["condition_id"])
+
+
+def test_each_cluster_shows_how_its_nearest_condition_is_warped_onto_the_centre(full, monkeypatch):
+    seen = spied(monkeypatch, likeness, "warping")
+    draw("cluster_warping", full)
+    (alignments, hours), _ = seen[0]
+    assert [one.cluster for one in alignments] == [0, 1, 2]
+    assert [one.cluster_effect for one in alignments] == [effect for _, effect in DRUGS]
+    assert hours.tolist() == list(CENTER_HOURS)
+    for one in alignments:
+        np.testing.assert_allclose(one.center, hours * (one.cluster + 1) / 72)
+        assert one.cost == pytest.approx(dtw_distance(one.curve, one.center))
+        assert one.name.endswith(tuple(f"{dose:g} µM" for dose in DOSES))
+
+
+def test_the_tree_of_a_large_screen_is_of_a_sample_that_the_seed_draws(full, monkeypatch):
+    monkeypatch.setattr(effects_figures, "MAX_LEAVES", 5)
+    seen = spied(monkeypatch, likeness, "dendrogram")
+    draw("cluster_tree", full)
+    draw("cluster_tree", full)
+    (tree, leaves), options = seen[0]
+    assert tree.shape == (4, 4)
+    assert len(leaves) == 5
+    assert leaves == seen[1][0][1]
+    assert options["note"].startswith("5 of 9 conditions")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def clusters(
     curves: pl.DataFrame,
     centres: Mapping[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] | None = None,
     *,
-    title: str = "Courses over time",
+    title: str = "Trajectories",
     note: str = "",
     x_label: str,
     y_label: str,
@@ -97,7 +97,7 @@ def clusters(
         for member in members[:: -(-len(members) // MAX_LINES)]:
             at, value = _columns(member, "hours", "value")
             ax.plot(at, value, color=style.effect_colour(member["effect"][0]), linewidth=0.9, alpha=strength)
-        at, value = centres[cluster] if centres and cluster in centres else _mean_course(rows)
+        at, value = centres[cluster] if centres and cluster in centres else _mean_curve(rows)
         ax.plot(at, value, color="white", linewidth=3.6)
         ax.plot(at, value, color=style.INK, linewidth=2.0)
         effect = rows["cluster_effect"][0]
@@ -126,7 +126,7 @@ def _order(curves: pl.DataFrame) -> list[int]:
     return sorted(rank, key=lambda cluster: rank[cluster])
 
 
-def _mean_course(rows: pl.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _mean_curve(rows: pl.DataFrame) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     mean = rows.drop_nulls("value").group_by("hours").agg(pl.col("value").mean()).sort("hours")
     at, value = _columns(mean, "hours", "value")
     return at, value

@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
+from scipy.cluster.hierarchy import linkage
 from skimage.color import deltaE_ciede2000, rgb2lab
 
-from phenoassets.figures.drawing import answers, curves, images, maps, plates, style
+from phenoassets.figures.drawing import answers, curves, images, likeness, maps, plates, style
 from phenoassets.store.schemas import EFFECTS, ROLES
 
 COMPOUNDS = ("Bortazolid", "Gemvitabine", "Nulvastat", "Torvasertib")
@@ -165,6 +166,27 @@ def draw_profiles():
     return answers.profile_heatmap(z[: order.height], order)
 
 
+def alignments():
+    up, late = np.linspace(0, 1, 9), np.linspace(0, 1, 9) ** 3
+    pairs = np.stack([np.arange(9), np.arange(9)], axis=1)
+    return [
+        likeness.Alignment(0, "cytotoxic", "A549 · x 1 µM", "cytotoxic", up, late, pairs, 0.4),
+        likeness.Alignment(3, None, "$" * 60, None, late[:7], up[:7], pairs[:7], 12.0),
+    ]
+
+
+def draw_warping():
+    hours = np.arange(9.0)
+    return likeness.warping(alignments(), hours, title="Warping", note="", x_label="hours", y_label="distance")
+
+
+def draw_tree(n=7):
+    rng = np.random.default_rng(0)
+    tree = linkage(rng.normal(size=(n, 3)), "average")
+    leaves = [likeness.Leaf(f"A549 · x {i} µM", i % 3 - 1, ["cytotoxic", "none", None][i % 3]) for i in range(n)]
+    return likeness.dendrogram(tree, leaves, title="Tree", note="", y_label="DTW distance")
+
+
 PICTURES = {
     "plate map": lambda: plates.plate_map(wells_frame()),
     "quality": lambda: plates.quality(*quality_frames(), x_label="hours after treatment"),
@@ -179,6 +201,9 @@ PICTURES = {
     "growth": lambda: curves.growth(curves_frame(), x_label="hours after treatment"),
     "distances": lambda: curves.distances(curves_frame(), x_label="hours after treatment", y_label="distance"),
     "clusters": lambda: curves.clusters(curves_frame(), x_label="hours after treatment", y_label="distance"),
+    "warping": draw_warping,
+    "tree": draw_tree,
+    "large tree": lambda: draw_tree(150),
     "embedding map": draw_embeddings,
     "sphering": lambda: maps.sphering(map_frame()),
     "phenotype map": lambda: maps.phenotype_map(map_frame()),
@@ -479,7 +504,7 @@ def test_a_condition_reads_as_a_person_says_it():
 def test_drawing_needs_no_pyplot_and_importing_no_matplotlib():
     program = (
         "import sys\n"
-        "from phenoassets.figures.drawing import answers, curves, images, maps, plates, style\n"
+        "from phenoassets.figures.drawing import answers, curves, images, likeness, maps, plates, style\n"
         "assert 'matplotlib' not in sys.modules\n"
         "style.notice('a', 'b')\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
