@@ -21,8 +21,8 @@ from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import atomic_path
 
 # Bytes of the text (base64) of an event's first thumbnail and of each further one. An asset has one to five figures.
-FIRST_THUMBNAIL_BYTES: Final = 16_000
-NEXT_THUMBNAIL_BYTES: Final = 8_000
+FIRST_THUMBNAIL_BYTES: Final = 12_000
+NEXT_THUMBNAIL_BYTES: Final = 6_000
 # Tried in turn until one is small enough, in pixels. AVIF shows letters of 6 pt at half the bytes of WebP; below this
 # quality it loses minus signs.
 _WIDTHS: Final = (900, 800, 700, 620, 540, 470, 400, 340, 280, 200, 120)
