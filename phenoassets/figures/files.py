@@ -1,8 +1,8 @@
 """Where figures lie: the newest of each asset as files of the home, and a thumbnail small enough for an event.
 
 In go PNG bytes by name; out come files under ``<home>/figures/<table>/[model=M/][plate=P/]<name>.png`` and thumbnails.
-Dagster keeps every event for ever and writes it twice, so an event holds a thumbnail and the file's path only. What is
-drawn is the other modules'; a figure that is no longer drawn leaves the home.
+Dagster keeps every event for ever and writes each result four times, so an event holds a thumbnail and the file's path.
+What is drawn is the other modules'; a figure that is no longer drawn leaves the home.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import atomic_path
 
 # Bytes of the text (base64) of an event's first thumbnail and of each further one. An asset has one to five figures.
-FIRST_THUMBNAIL_BYTES: Final = 12_000
-NEXT_THUMBNAIL_BYTES: Final = 6_000
+FIRST_THUMBNAIL_BYTES: Final = 8_000
+NEXT_THUMBNAIL_BYTES: Final = 4_000
 # Tried in turn until one is small enough, in pixels. AVIF shows letters of 6 pt at half the bytes of WebP; below this
 # quality it loses minus signs.
 _WIDTHS: Final = (900, 800, 700, 620, 540, 470, 400, 340, 280, 200, 120)

@@ -57,7 +57,7 @@ def test_every_figure_of_a_plate_is_forgotten_and_no_other(home):
     files.forget(home, "P1")
 
 
-@pytest.mark.parametrize("limit", [9_000, 4_500, 2_000])
+@pytest.mark.parametrize("limit", [6_000, 3_000, 1_500])
 def test_a_thumbnail_is_as_small_as_asked_and_shows_the_figure(limit):
     made = files.thumbnail(figure(), limit)
     assert len(made) <= limit
