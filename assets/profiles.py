@@ -3,6 +3,7 @@
 from assets.factory import TableAsset
 from phenoassets.figures import profiles as figures
 from phenoassets.steps import profiles as steps
+from phenoassets.steps import retrieval
 
 PLATE_TABLES = (
     TableAsset(
@@ -27,6 +28,13 @@ SCREEN_TABLES = (
         step=lambda task: steps.sphere(task.screen, task.store, task.model),
         figures=lambda task: figures.sphering(task.screen, task.store, task.model),
         deps=("well_profiles", "plate_maps", "plates", "scans", "sphering_sweep"),
+    ),
+    TableAsset(
+        "retrieval_scores",
+        "How well wells find their replicates and treatments their mechanism, with p- and q-values by label.",
+        step=lambda task: retrieval.score_retrieval(task.screen, task.store, task.model),
+        figures=lambda task: figures.retrieval_scores(task.screen, task.store, task.model),
+        deps=("sphered_profiles", "plate_maps"),
     ),
     TableAsset(
         "strong_treatments",

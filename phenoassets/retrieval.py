@@ -280,8 +280,8 @@ def percent_replicating(
     ProfileError
         If no treatment has a pair, or every possible pair is a replicate, so that there is no null.
     """
-    names = _texts(labels)
-    return _percent(profiles, [[name] if name else [] for name in names], groups, metric, n_null, percentile, seed)
+    parts = [[name] if name else [] for name in _texts(labels)]
+    return _percent(profiles, parts, groups, metric, n_null, percentile, seed, whole_groups=False)
 
 
 def percent_matching(
@@ -296,15 +296,18 @@ def percent_matching(
 ) -> Score:
     """Percent of mechanisms whose treatments are more alike than treatments of different mechanisms.
 
-    As `percent_replicating`, over mechanisms: each part of a label separated by ``|`` is one, and a row belongs to all
-    of its own. `groups` are usually compounds, so that doses of one compound do not make a mechanism match.
+    Each part of a label separated by ``|`` is a mechanism, and a row belongs to all of its own. `groups` are the
+    compounds: only pairs of different compounds count, and the null draws as many whole compounds as the mechanism
+    has, pairs of compounds that share a mechanism left out. Rows of one compound are alike, so a null that draws
+    single rows scatters less than mechanisms without any likeness do, and lets several times too many match. Without
+    `groups` every row is a compound of its own.
 
     Returns
     -------
     Score
         0 to 100. ``details``: label, n_rows, n_pairs, median_similarity, threshold, passes.
     """
-    return _percent(profiles, _split(labels), groups, metric, n_null, percentile, seed)
+    return _percent(profiles, _split(labels), groups, metric, n_null, percentile, seed, whole_groups=True)
 
 
 # -- ranking ---------------------------------------------------------------------------------------------------------
@@ -377,6 +380,8 @@ def _percent(
     n_null: int,
     percentile: float,
     seed: int,
+    *,
+    whole_groups: bool,
 ) -> Score:
     x = _ready(profiles, metric)
     if len(parts) != len(x):
@@ -393,20 +398,28 @@ def _percent(
         apart = (group[own[left]] != group[own[right]]) | (group[own[left]] == -1)
         if apart.any():
             values = _pairs(x, own[left[apart]], own[right[apart]], metric)
-            rows.append({"label": name, "n_rows": len(own), "n_pairs": len(values), "median": float(np.median(values))})
+            found: dict[str, Any] = {
+                "label": name,
+                "n_rows": len(own),
+                "n_pairs": len(values),
+                "median": float(np.median(values)),
+            }
+            rows.append(found | {"drawn": len(_members_by_group(own, group)) if whole_groups else len(own)})
     if not rows:
         raise ProfileError("no label has a pair of rows; a percent score needs replicates")
     labelled = np.flatnonzero([bool(names) for names in parts])
     member = _membership([parts[row] for row in labelled])
     rng = np.random.default_rng(seed)
+    null = _null_medians_of_groups if whole_groups else _null_medians
     thresholds = {
-        size: float(np.percentile(_null_medians(x, labelled, member, group, metric, size, n_null, rng), percentile))
-        for size in sorted({row["n_rows"] for row in rows})
+        size: float(np.percentile(null(x, labelled, member, group, metric, size, n_null, rng), percentile))
+        for size in sorted({row["drawn"] for row in rows})
     }
     details = pl.DataFrame(rows).rename({"median": "median_similarity"})
     details = details.with_columns(
-        pl.col("n_rows").replace_strict(thresholds, return_dtype=pl.Float64).alias("threshold")
-    ).with_columns((pl.col("median_similarity") > pl.col("threshold")).alias("passes"))
+        pl.col("drawn").replace_strict(thresholds, return_dtype=pl.Float64).alias("threshold")
+    ).drop("drawn")
+    details = details.with_columns((pl.col("median_similarity") > pl.col("threshold")).alias("passes"))
     return Score(100.0 * float(np.mean(details["passes"].to_numpy())), details)
 
 
@@ -439,6 +452,45 @@ def _null_medians(
     if not len(medians):
         raise ProfileError(
             f"no draw of {size} rows holds a pair of different labels, so there is no null to compare to"
+        )
+    return np.asarray(medians, np.float64)
+
+
+def _members_by_group(rows: npt.NDArray[np.intp], group: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+    """Split `rows` by their group; a row without a group (-1) is one of its own."""
+    own = group[rows]
+    named = [rows[own == code] for code in np.unique(own[own >= 0])]
+    return [*named, *(rows[[i]] for i in np.flatnonzero(own < 0))]
+
+
+def _null_medians_of_groups(
+    x: Floats,
+    labelled: npt.NDArray[np.intp],
+    member: Any,
+    group: npt.NDArray[np.intp],
+    metric: Metric,
+    size: int,
+    n_null: int,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.float64]:
+    """Medians (up to n_null,) over pairs between strangers among `size` whole groups drawn from the labelled rows."""
+    position = np.full(len(x), -1, np.intp)
+    position[labelled] = np.arange(len(labelled))
+    units = _members_by_group(labelled, group)
+    size = min(size, len(units))
+    medians = []
+    for _ in range(n_null):
+        drawn = [units[i] for i in rng.choice(len(units), size, replace=False)]
+        rows = np.concatenate(drawn)
+        unit = np.repeat(np.arange(size), [len(part) for part in drawn])
+        left, right = np.triu_indices(len(rows), k=1)
+        a, b = rows[left], rows[right]
+        apart = (unit[left] != unit[right]) & ((member[position[a]] * member[position[b]]).sum(axis=1) == 0)
+        if apart.any():
+            medians.append(float(np.median(_pairs(x, a[apart], b[apart], metric))))
+    if not medians:
+        raise ProfileError(
+            f"no draw of {size} groups holds a pair of different labels, so there is no null to compare to"
         )
     return np.asarray(medians, np.float64)
 

@@ -103,6 +103,16 @@ def sphering_sweep(screen: Screen, store: TableStore, model: str) -> bytes | Non
 
 
 @never_failing
+def retrieval_scores(screen: Screen, store: TableStore, model: str) -> bytes | None:
+    """Average precision of every label against its chance, replicates beside mechanisms."""
+    found = store.read("retrieval_scores", model).filter((pl.col("label") != "") & pl.col("value").is_not_null())
+    if not found.height:
+        return None
+    limit = screen.settings.treatments.q_value
+    return choices.retrieval(found, limit, title=f"Retrieval ({model})", note=f"filled: q at most {limit:g}")
+
+
+@never_failing
 def sphering(screen: Screen, store: TableStore, model: str) -> bytes | None:
     """Endpoint profiles of at most 1,500 wells before and after sphering."""
     keys = ["plate", "well", "channel", "window"]

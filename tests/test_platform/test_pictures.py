@@ -43,6 +43,7 @@ OF_MODEL_AND_PLATE = ("embedding_map", "profile_heatmap", "distances")
 OF_MODEL = (
     "sphering",
     "sphering_sweep",
+    "retrieval_scores",
     "ranked_treatments",
     "cluster_curves",
     "cluster_warping",
@@ -222,6 +223,12 @@ def write_answers(store, rng):
         for scale, pool, value in [("std", None, None), *product(("std", "mad"), ("plate",), (0.1, 1.0))]
     ]
     store.write("sphering_sweep", typed("sphering_sweep", recipes), model=MODEL)
+    retrieved = [
+        {"model": MODEL, "level": "well", "of": "condition", "score": "mean average precision", "label": label}
+        | {"value": 0.1 * i, "n_queries": 3, "p_value": 0.02, "q_value": 0.01 * i, "query_rule": "treated wells"}
+        for i, label in enumerate(["", "a", "b", "c", "d", "e", "f"])
+    ]
+    store.write("retrieval_scores", typed("retrieval_scores", retrieved), model=MODEL)
     ranked, clusters = [], []
     for i, ((drug, effect), dose) in enumerate(product(DRUGS, DOSES)):
         key = {"model": MODEL, "condition_id": f"A549|{drug}@{dose:g} µM"}
@@ -320,6 +327,7 @@ TABLES_READ = (
     "temporal_distances",
     "sphered_profiles",
     "sphering_sweep",
+    "retrieval_scores",
     "strong_treatments",
     "temporal_clusters",
     "temporal_centers",

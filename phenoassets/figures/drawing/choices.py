@@ -109,6 +109,34 @@ def sphering_sweep(recipes: pl.DataFrame, *, title: str = "Normalization", note:
     return style.to_png(figure)
 
 
+def retrieval(labels: pl.DataFrame, q_limit: float, *, title: str = "Retrieval", note: str = "") -> bytes:
+    """Average precision of each label, sorted, a panel a level; those above chance are filled.
+
+    Parameters
+    ----------
+    labels
+        One row a label: level, of, label, value, q_value.
+    q_limit
+        Largest q of a filled point.
+    """
+    kinds = labels.select("level", "of").unique(maintain_order=True).rows()
+    figure, axes = style.panels(len(kinds), 2, 4.2, 3.4)
+    for ax, (level, of) in zip(axes, kinds, strict=False):
+        own = labels.filter((pl.col("level") == level) & (pl.col("of") == of)).sort("value", descending=True)
+        at = np.arange(1, own.height + 1)
+        found = (own["q_value"] <= q_limit).fill_null(value=False).to_numpy()
+        values = own["value"].to_numpy()
+        ax.scatter(at[found], values[found], s=16, color=style.ACCENT)
+        ax.scatter(at[~found], values[~found], s=16, facecolors="none", edgecolors=style.FAINT)
+        ax.set_ylim(0, 1.02)
+        what = {"condition": "replicates of each condition", "moa": "treatments of each mechanism"}[of]
+        style.style_axes(
+            ax, f"{what}: {int(found.sum())} of {own.height}", "rank", "mean average precision", size=style.LABEL
+        )
+    style.set_title(figure, style.text(title, 90), style.text(note, 150))
+    return style.to_png(figure)
+
+
 def model_agreement(pairs: pl.DataFrame, *, title: str = "Agreement of models", note: str = "") -> bytes:
     """How many conditions two models give which effects, one panel a pair.
 
