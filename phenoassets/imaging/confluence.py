@@ -1,7 +1,8 @@
-"""How much of a phase-contrast picture cells cover.
+"""How much of a phase-contrast picture living cells cover.
 
-A picture goes in, a mask or a fraction comes out. It finds texture, not cells: debris smaller than a few pixels is
-dropped, halos are partly counted. Counting cells is the business of a segmentation.
+A picture and the size of its pixels go in, a mask or a fraction comes out. The network of ``cell_network.py`` tells
+cells from their halos, from dead bodies and from dirt; which pixel belongs to which cell is the business of the
+package ``segmentation``.
 """
 
 from __future__ import annotations
@@ -10,63 +11,98 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-TEXTURE: Final = 0.025
-"""Local standard deviation, relative to the picture's median, from which on a place counts as covered."""
+from phenoassets.errors import SettingsError
 
-NOISE_FACTOR: Final = 3.0
-"""In noisy pictures the threshold is this many times the standard deviation that noise alone would have."""
+ASSUMED_UM: Final = 1.24
+"""Size of a pixel where none is given, µm: the 10x objective of an Incucyte."""
 
-WINDOW: Final = 5
-"""Side of the local window in pixels of the binned picture (2 x 2)."""
+WORKING_UM: Final = 1.24
+"""Size of a pixel at which covered area is measured, µm: coarser ones lose thin cells, finer ones cost more."""
 
+LEAST_UM, GREATEST_UM = 0.1, 10.0
+"""Pixel sizes outside these, µm, are taken for a slip of the pen. Area holds from 0.4 to 2.9 µm."""
 
-def measure_confluence(image: NDArray[Any]) -> float:
-    """Fraction of the picture that cells cover, 0 to 1; 0 for an empty picture."""
-    mask = cell_mask(image)
-    return float(np.count_nonzero(mask) / mask.size) if mask.size else 0.0
+COVERED: Final = 0.5
+"""Probability from which on a pixel counts as covered."""
 
 
-def cell_mask(image: NDArray[Any]) -> NDArray[np.bool_]:
-    """Places with texture, at half the resolution.
-
-    The picture is binned 2 x 2 and divided by its median, so neither bit depth nor exposure matters; the standard
-    deviation in a small window ignores slow illumination. It is compared to `TEXTURE`, or to the picture's own noise
-    where that is higher. A last vote of the neighbours takes back the rim that the window added, fills pinholes and
-    drops specks.
+def measure_confluence(image: NDArray[Any], um_per_pixel: float | None = None) -> float:
+    """Fraction of the picture that living cells cover.
 
     Parameters
     ----------
     image
-        Shape (height, width), phase contrast.
+        Shape (height, width), phase contrast, any real dtype. Grey values count relative to the picture's median, so
+        neither exposure nor bit depth matters.
+    um_per_pixel
+        Size of a pixel, µm; `ASSUMED_UM` where it is not known.
 
     Returns
     -------
-    numpy.ndarray
-        Bool, shape (height // 2, width // 2).
+    float
+        0 to 1; 0 for an empty, dark or even picture.
+
+    Raises
+    ------
+    SettingsError
+        When `um_per_pixel` lies outside `LEAST_UM` to `GREATEST_UM`.
     """
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    even = image[: 2 * height, : 2 * width]
-    wide = np.uint32 if image.dtype.kind == "u" else np.float64
-    binned = np.add(even[::2], even[1::2], dtype=wide)
-    binned = (binned[:, ::2] + binned[:, 1::2]).astype(np.float32)  # (height // 2, width // 2), four times the mean
-    level = float(np.median(binned)) if binned.size else 0.0
-    if level <= 0:
-        return np.zeros((height, width), dtype=bool)
-    binned /= level
-    binned -= 1  # near zero, so that the difference of squares keeps its digits
-    mean = ndimage.uniform_filter(binned, WINDOW, mode="nearest")
-    variance = ndimage.uniform_filter(binned * binned, WINDOW, mode="nearest") - mean * mean
-    threshold = max(TEXTURE, NOISE_FACTOR * _noise(image) / (level / 4) / 2)  # binning halves white noise
-    votes = ndimage.uniform_filter((variance > threshold**2).astype(np.float32), WINDOW, mode="nearest")
-    return np.asarray(votes > 0.75)
+    covered = _covered(image, um_per_pixel)
+    return 0.0 if covered is None else float(np.count_nonzero(covered) / covered.size)
 
 
-def _noise(image: NDArray[Any]) -> float:
-    """Standard deviation of white noise, from second differences both ways (Immerkaer 1996, with a median)."""
-    rows = [image[start : image.shape[0] - 2 + start : 4].astype(np.float32) for start in range(3)]
-    count = min(len(row) for row in rows)
-    down = rows[0][:count] - 2 * rows[1][:count] + rows[2][:count]
-    second = down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]
-    return float(np.median(np.abs(second))) / 0.6745 / 6 if second.size else 0.0
+def cell_mask(image: NDArray[Any], um_per_pixel: float | None = None) -> NDArray[np.bool_]:
+    """Where living cells lie, (height, width) of the picture; see `measure_confluence`."""
+    covered = _covered(image, um_per_pixel)
+    if covered is None:
+        return np.zeros(image.shape, dtype=bool)
+    rows = np.arange(image.shape[0]) * covered.shape[0] // image.shape[0]
+    columns = np.arange(image.shape[1]) * covered.shape[1] // image.shape[1]
+    return covered[np.ix_(rows, columns)]
+
+
+def checked_um(um_per_pixel: float | None) -> float:
+    """Size of a pixel, µm: the given one, or `ASSUMED_UM`.
+
+    Raises
+    ------
+    SettingsError
+        When it cannot be meant.
+    """
+    if um_per_pixel is None:
+        return ASSUMED_UM
+    if not LEAST_UM <= um_per_pixel <= GREATEST_UM:  # not-a-number too
+        raise SettingsError(
+            f"um_per_pixel {um_per_pixel:g} cannot be meant; give µm a pixel, for an Incucyte 2.82 at 4x, 1.24 at 10x, "
+            "0.62 at 20x"
+        )
+    return um_per_pixel
+
+
+def confluence_digest() -> str:
+    """Digest of what covered area depends on besides the picture: the network's weights, working size, threshold."""
+    from phenoassets.imaging.cell_network import shipped_network
+
+    return f"{shipped_network()[1].weights_sha256}:{WORKING_UM:g}:{COVERED:g}"
+
+
+def working_shape(shape: tuple[int, ...], um_per_pixel: float, working_um: float) -> tuple[int, int]:
+    """Height and width of a picture once its pixels measure `working_um`; at least 1."""
+    factor = um_per_pixel / working_um
+    if abs(factor - 1) < 0.02:  # no gain in looking at it through an interpolation
+        return shape[0], shape[1]
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def _covered(image: NDArray[Any], um_per_pixel: float | None) -> NDArray[np.bool_] | None:
+    """Covered pixels at the working size, or None where nothing can be seen."""
+    from phenoassets.imaging.cell_network import CELL, network_input, predict, shipped_network
+
+    size = checked_um(um_per_pixel)
+    inputs = network_input(image)
+    if inputs is None or not inputs.any():
+        return None
+    network, _ = shipped_network()
+    maps = predict(inputs, working_shape(inputs.shape, size, WORKING_UM), network)
+    return np.asarray((maps[CELL] > COVERED).numpy(), bool)

@@ -57,6 +57,7 @@ def measure_images(
     read: Read,
     limits: QualityLimits,
     *,
+    um_per_pixel: float | None = None,
     workers: int = WORKERS,
     chunk: int = CHUNK,
     progress: Progress | None = None,
@@ -71,6 +72,8 @@ def measure_images(
         Gives the picture of a ``path``.
     limits
         Of the plate, see `quality.estimate_limits`.
+    um_per_pixel
+        Size of the plate's pixels, µm, where it is known.
     workers
         Threads; each holds one picture.
     chunk
@@ -88,7 +91,7 @@ def measure_images(
 
     def look(item: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         try:
-            measures = measure(read(item["path"]), item["channel"])
+            measures = measure(read(item["path"]), item["channel"], um_per_pixel)
         except ImageError as error:
             return None, _rejection(item, error)
         return {**{name: item[name] for name in _IMAGE}, **measures}, None

@@ -14,7 +14,7 @@ import polars as pl
 
 from phenoassets.errors import ExportError, ImageError, ProfileError
 from phenoassets.imaging.illumination import estimate_illumination, spread
-from phenoassets.imaging.quality import PHASE, estimate_limits, measure
+from phenoassets.imaging.quality import PHASE, estimate_limits, measure_grey
 from phenoassets.imaging.reading import read_image
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.provenance import calibration_digest, calibration_of, version_of
@@ -126,7 +126,7 @@ def _calibrate_channel(
 def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | ImageError]:
     def one(row: dict[str, Any]) -> dict[str, Any] | ImageError:
         try:
-            found = measure(read_image(screen.exports / row["path"]), row["channel"])
+            found = measure_grey(read_image(screen.exports / row["path"])) | {"confluence": None}
         except ImageError as error:
             return error
         return {name: row[name] for name in _KEY} | found

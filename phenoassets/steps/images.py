@@ -15,7 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from phenoassets.errors import ExportError, ImageError, ProfileError
+from phenoassets.errors import ExportError, ImageError, ProfileError, SettingsError
+from phenoassets.imaging.confluence import checked_um, confluence_digest
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.imaging.quality import QualityLimits
 from phenoassets.imaging.reading import TRANSIENT_REASONS, read_image
@@ -36,12 +37,18 @@ _CHANGED = "changed_since_import"
 def measure_quality(screen: Screen, store: TableStore, plate: str, progress: Progress = no_progress) -> StepResult:
     """Measure each image that has no quality row yet, flag it by the plate's limits and write the rows."""
     limits = _limits(store, plate)
-    table = GrowingTable(store, "image_quality", plate, digest_of("quality", calibration_of(store, plate)))
+    given = screen.plate_row(plate)["um_per_pixel"]
+    try:
+        size = checked_um(given)
+    except SettingsError as error:
+        raise SettingsError(f"plates.csv, plate {plate}: {error}") from error
+    recipe = digest_of("quality", calibration_of(store, plate), confluence_digest(), f"{size:g}")
+    table = GrowingTable(store, "image_quality", plate, recipe)
     images = store.read("raw_images", plate=plate)
     new = images.filter(~pl.col("image_id").is_in(table.done())).sort("scan", "well", "field", "channel")
     rejected: list[dict[str, Any]] = []
     made = 0
-    for part in measure_images(new, _reader(screen, new), limits, chunk=_CHUNK, progress=progress):
+    for part in measure_images(new, _reader(screen, new), limits, um_per_pixel=size, chunk=_CHUNK, progress=progress):
         rejected += part.rejected.to_dicts()
         made += part.rows.height
         if part.rows.height:
@@ -52,6 +59,7 @@ def measure_quality(screen: Screen, store: TableStore, plate: str, progress: Pro
     frame = store.read("image_quality", plate=plate, columns=["image_id", "flags", "keep"])
     reasons = frame["flags"].explode(empty_as_null=False).value_counts(name="n")
     notes = {
+        "um_per_pixel": f"{size:g}" if given else f"{size:g}, assumed (10x); plates.csv names none",
         "kept": int(frame["keep"].sum()),
         "unreadable": len(rejected),
         **{f"flagged: {r}": n for r, n in reasons.iter_rows()},
