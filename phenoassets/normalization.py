@@ -20,6 +20,7 @@ import polars as pl
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import vectors
 from phenoassets.sphering import ControlScaler, Method, Scale, Spherizer
+from phenoassets.store.plate_maps import with_control_group
 from phenoassets.store.schemas import CONTROL_ROLE, TABLES, UNNORMALIZED
 
 Floats = npt.NDArray[np.floating]
@@ -104,7 +105,7 @@ def normalize(
     profiles
         Profiles as `profiles.endpoint_profiles` makes them.
     plate_maps
-        ``plate_maps`` of the plates (plate, well, role, cell_line); wells that are empty or not listed are left out.
+        ``plate_maps`` of the plates (plate, well, role, control_group?); wells that are empty or not listed are left out.
     how
         The recipe.
     batches
@@ -161,12 +162,12 @@ def normalize(
 
 
 def _blocks(profiles: pl.DataFrame, plate_maps: pl.DataFrame, left_out: dict[str, str] | None) -> Iterator[_Block]:
-    layout = plate_maps.filter(pl.col("role") != "empty")
-    layout = layout.select("plate", "well", "cell_line", (pl.col("role") == CONTROL_ROLE).alias("_control"))
+    layout = with_control_group(plate_maps.filter(pl.col("role") != "empty"))
+    layout = layout.select("plate", "well", "control_group", (pl.col("role") == CONTROL_ROLE).alias("_control"))
     mapped = profiles.join(layout, on=["plate", "well"], maintain_order="left")  # inner: unlisted wells go
-    key = ["plate", "channel", "window", "cell_line"]
-    for (plate, channel, window, line), part in mapped.group_by(key, maintain_order=True):
-        place = f"plate {plate}" + (f", cell line {line}" if line is not None else "")
+    key = ["plate", "channel", "window", "control_group"]
+    for (plate, channel, window, group), part in mapped.group_by(key, maintain_order=True):
+        place = f"plate {plate}" + (f", cell line {group}" if group is not None else "")
         place += f", channel {channel}" + (f", scan {window}" if window != "endpoint" else "")
         if not part["_control"].any():
             why = (

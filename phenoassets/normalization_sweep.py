@@ -17,6 +17,7 @@ from phenoassets.errors import ProfileError
 from phenoassets.normalization import Normalization, normalize
 from phenoassets.profiles import vectors
 from phenoassets.retrieval import mean_average_precision
+from phenoassets.store.plate_maps import with_control_group
 from phenoassets.store.schemas import CONTROL_ROLE, TABLES, TREATED_ROLES
 
 REGULARIZATIONS: Final = (1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -148,9 +149,11 @@ def _sample(treated: pl.DataFrame, seed: int) -> pl.DataFrame:
 
 
 def _replicate_retrieval(made: pl.DataFrame, treated: pl.DataFrame, across: bool, seed: int) -> dict[str, object]:
-    wells = made.join(treated.select("plate", "well", "condition_id", "cell_line"), on=["plate", "well"])
+    wells = made.join(
+        with_control_group(treated).select("plate", "well", "condition_id", "control_group"), on=["plate", "well"]
+    )
     found = []
-    for _, own in wells.sort("plate", "well").group_by(["cell_line"], maintain_order=True):
+    for _, own in wells.sort("plate", "well").group_by(["control_group"], maintain_order=True):
         try:
             score = mean_average_precision(
                 vectors(own, "profile"),

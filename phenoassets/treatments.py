@@ -20,6 +20,7 @@ import polars as pl
 from phenoassets.errors import ProfileError
 from phenoassets.profiles import vectors
 from phenoassets.sphering import Spherizer
+from phenoassets.store.plate_maps import with_control_group
 from phenoassets.store.schemas import CONTROL_ROLE, TABLES, TREATED_ROLES, UNNORMALIZED
 
 Doubles = npt.NDArray[np.float64]
@@ -32,6 +33,7 @@ _WELLS: Final = {
     "plate": pl.String(),
     "well": pl.String(),
     "cell_line": pl.String(),
+    "control_group": pl.String(),
     "condition_id": pl.String(),
     "role": pl.String(),
     "distance": pl.Float64(),
@@ -40,6 +42,7 @@ _WELLS: Final = {
 _REFERENCES: Final = {
     "plate": pl.String(),
     "cell_line": pl.String(),
+    "control_group": pl.String(),
     "n_controls": pl.Int32(),
     "n_treated": pl.Int32(),
     "mean_distance": pl.Float64(),
@@ -72,7 +75,7 @@ def score_treatments(
     profiles
         One unnormalized profile a well with the columns of ``sphered_profiles``, one model, channel and window.
     plate_maps
-        ``plate_maps`` of these plates (plate, well, role, condition_id, cell_line).
+        ``plate_maps`` of these plates (plate, well, role, condition_id, cell_line, control_group?).
     spherizer
         Sphere here, by plate and cell line, with these settings. Each control is then sphered by a fit on the other
         controls; controls sphered by a fit on themselves lie closer together than unseen wells do, the more so the
@@ -143,8 +146,8 @@ def score_wells(
     Returns
     -------
     pl.DataFrame
-        model, plate, well, cell_line, condition_id, role, distance, z. Wells of plates without a usable reference are
-        left out.
+        model, plate, well, cell_line, control_group, condition_id, role, distance, z. Wells without a usable reference
+        are left out.
 
     Raises
     ------
@@ -154,7 +157,7 @@ def score_wells(
     wells, references = _measure(profiles, plate_maps, spherizer)
     if wells.height or not profiles.height:
         return wells
-    problems = references.filter(pl.col("problem").is_not_null()).select("plate", "cell_line", "problem").head(5)
+    problems = references.filter(pl.col("problem").is_not_null()).select("plate", "control_group", "problem").head(5)
     said = "; ".join(f"plate {plate}, {line}: {why}" for plate, line, why in problems.rows())
     raise ProfileError(f"no plate has controls to score against ({said or 'no well of the plate maps has a profile'})")
 
@@ -167,8 +170,8 @@ def check_controls(
     Returns
     -------
     pl.DataFrame
-        plate, cell_line, n_controls, n_treated, mean_distance, std_distance (of the controls), problem (null where
-        conditions can be scored).
+        plate, cell_line, control_group, n_controls, n_treated, mean_distance, std_distance (of the controls), problem
+        (null where conditions can be scored).
     """
     return _measure(profiles, plate_maps, spherizer)[1]
 
@@ -198,15 +201,17 @@ def _measure(
         found = profiles[column].unique().sort().to_list()
         if len(found) > 1:
             raise ProfileError(f"treatments are scored for one {column} at a time; these profiles hold {found[:5]}")
-    layout = plate_maps.select("plate", "well", "role", "condition_id", "cell_line")
+    layout = with_control_group(plate_maps)
+    layout = layout.select("plate", "well", "role", "condition_id", "cell_line", "control_group")
     layout = layout.filter(pl.col("role").is_in([CONTROL_ROLE, *TREATED_ROLES]))
-    members = profiles.join(layout, on=["plate", "well"]).sort("plate", "cell_line", "well")
+    members = profiles.join(layout, on=["plate", "well"]).sort("plate", "control_group", "well")
     scored, references = [], []
-    for (plate, line), part in members.group_by(["plate", "cell_line"], maintain_order=True):
+    for (plate, group), part in members.group_by(["plate", "control_group"], maintain_order=True):
         is_control = (part["role"] == CONTROL_ROLE).to_numpy()
         row = {
             "plate": plate,
-            "cell_line": line,
+            "cell_line": part["cell_line"][0],
+            "control_group": group,
             "n_controls": int(is_control.sum()),
             "n_treated": int((~is_control).sum()),
         }
@@ -273,7 +278,7 @@ def _p_values(wells: pl.DataFrame, conditions: Sequence[str], n_draws: int, seed
     """P-value (n,) of each condition's mean over plates, by drawing wells as treated within each plate."""
     controls: list[Doubles] = []
     found: dict[str, list[tuple[int, list[float]]]] = {condition: [] for condition in conditions}
-    for number, part in enumerate(wells.partition_by("plate", "cell_line", maintain_order=True)):
+    for number, part in enumerate(wells.partition_by("plate", "control_group", maintain_order=True)):
         # A common scale for both: a control's own z is from one control fewer, which would make it scatter more.
         own = part.filter(pl.col("role") == CONTROL_ROLE)["distance"].to_numpy()
         controls.append((own - own.mean()) / own.std(ddof=1))

@@ -67,7 +67,9 @@ def compare(
     removed = removed_plates(screen.home)
     passed_over = removed | busy_plates(context.instance)
     landed = {plate: source.root for plate, source in landing_of(screen).sources.items()}
-    found, troubles = read_sheets(screen, {plate: root for plate, root in landed.items() if plate not in passed_over})
+    found, troubles = read_sheets(
+        screen, {plate: root for plate, root in landed.items() if plate not in passed_over}, landed
+    )
     for line in troubles.values():
         context.log.warning(line)
     imported = set(context.instance.get_dynamic_partitions(PLATE_PARTITION))

@@ -39,7 +39,7 @@ def summarise_drugs(
     max_gap_hours: float = 6.0,
     rules: EffectRules | None = None,
 ) -> pl.DataFrame:
-    """One row a drug and cell line.
+    """One row a drug and cell line, for each value of the factors that vary.
 
     The end level is the mean distance over the last hours, the area the mean distance since treatment; both up to the
     last hour that all doses have. Their spread comes from the band over wells. Growth is measured by confluence, which
@@ -72,7 +72,10 @@ def summarise_drugs(
         clusters.select("model", "condition_id", "effect", "onset_hours")
         .join(conditions.select(names).unique(["condition_id"]), on="condition_id")
         .filter(pl.col("compound").is_not_null())
-        .with_columns(pl.col("concentration_unit").fill_null(""))
+        .with_columns(
+            pl.col("concentration_unit").fill_null(""),
+            pl.col("condition_id").str.splitn("|", 3).struct[2].fill_null("").alias("factors"),
+        )
         .sort("concentration", "condition_id", nulls_last=True)
     )
     curves = {
@@ -81,7 +84,7 @@ def summarise_drugs(
     }
     courses = GrowthCourses(growth, scans, max_gap_hours=max_gap_hours)
     rows = []
-    keys = ["model", "cell_line", "compound", "concentration_unit"]
+    keys = ["model", "cell_line", "compound", "concentration_unit", "factors"]
     for key, doses in described.group_by(keys, maintain_order=True):
         tested = doses["concentration"].to_list()
         effects = doses["effect"].to_list()
@@ -89,7 +92,7 @@ def summarise_drugs(
         row: dict[str, object] = dict(zip(keys, key, strict=True))
         row |= {"concentrations": tested, "effects": effects}
         row["switches"] = effect_switches(
-            [t for t in tested if t is not None], effects[: len(tested) - tested.count(None)], str(key[-1])
+            [t for t in tested if t is not None], effects[: len(tested) - tested.count(None)], str(key[3])
         )
         active = [i for i, e in enumerate(effects) if e not in (None, "none")]
         row["lowest_active"] = tested[active[0]] if active else None

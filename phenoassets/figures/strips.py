@@ -12,6 +12,7 @@ from phenoassets.figures.drawing.answers import condition_text
 from phenoassets.figures.image_cells import IMAGE_KEY, FindImage, corrected_finder, raw_finder
 from phenoassets.figures.safely import never_failing
 from phenoassets.screen.settings import Screen
+from phenoassets.store.plate_maps import with_control_group
 from phenoassets.store.tables import TableStore
 
 
@@ -46,7 +47,7 @@ def image_strip(
         The plate to take the well from; by default the first that has the condition and images of it.
     """
     model = model or screen.settings.primary_model
-    places = store.read("plate_maps", plate=plate).filter(pl.col("condition_id") == condition_id)
+    places = with_control_group(store.read("plate_maps", plate=plate)).filter(pl.col("condition_id") == condition_id)
     for name in places["plate"].unique().sort():
         corrected = store.read("corrected_images", plate=name, columns=[*IMAGE_KEY, "index"])
         raw = store.read("raw_images", plate=name, columns=[*IMAGE_KEY, "path"])
@@ -74,8 +75,8 @@ def _strip(
     after = timed.filter(pl.col("hours") >= 0)
     scans = fetch.evenly((after if after.height >= n_images else timed)["scan"].to_list(), n_images)
     hours = dict(timed.select("scan", "hours").iter_rows())
-    controls = store.read("plate_maps", plate=plate).filter(
-        (pl.col("role") == "negative_control") & (pl.col("cell_line") == treated["cell_line"])
+    controls = with_control_group(store.read("plate_maps", plate=plate)).filter(
+        (pl.col("role") == "negative_control") & (pl.col("control_group") == treated["control_group"])
     )
     controls = controls.join(images.filter(pl.col("scan").is_in(scans)), on="well", how="semi").sort("well")
     shown = [treated, *controls.slice(controls.height // 2, 1).to_dicts()]

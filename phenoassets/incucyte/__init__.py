@@ -9,7 +9,8 @@ from phenoassets.incucyte.folders import Listing, find_images, list_export
 from phenoassets.incucyte.landing import Landing, Source, find_plates
 from phenoassets.incucyte.metric_tables import read_metric_table
 from phenoassets.incucyte.names import ImageName, parse_image_name
-from phenoassets.incucyte.plate_maps.conditions import ControlRules, condition_id
+from phenoassets.incucyte.plate_maps.conditions import condition_id
+from phenoassets.incucyte.plate_maps.controls import ControlRules
 from phenoassets.incucyte.plate_maps.reading import read_plate_map
 from phenoassets.incucyte.scans import hours_since_start, scan_table
 

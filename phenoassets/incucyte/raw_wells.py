@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from phenoassets.errors import PlateMapError
-from phenoassets.incucyte.textfile import parse_number
+from phenoassets.incucyte.numbers import Numbers
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,18 @@ class RawWell:
     items: list[RawItem] = field(default_factory=list)
     cell_lines: list[str] = field(default_factory=list)
     seeding_density: float | None = None
+    growth_condition: str | None = None
+    passage: str | None = None
     role: str | None = None
     moa: str | None = None
     solvent: str | None = None
 
 
-def amount(path: Path, place: str, what: str, text: str, delimiter: str = "") -> float:
-    """Number of 0 or more in `text` of a file with that delimiter, or raise `PlateMapError` that says where."""
-    value = parse_number(text, delimiter)
+def amount(path: Path, place: str, what: str, text: str, numbers: Numbers) -> float:
+    """Number of 0 or more in `text` of a file with such numbers, or raise `PlateMapError` that says where."""
+    value = numbers.parse(text)
     if value is None or value < 0:
         raise PlateMapError(
-            f"plate map {path}, {place}: {what} is {text!r}; write a number of 0 or more, without thousands separators"
+            f"plate map {path}, {place}: {what} is {text!r}; write a number of 0 or more, without its unit"
         )
     return value

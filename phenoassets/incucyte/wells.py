@@ -38,7 +38,8 @@ def parse_column(text: str) -> int | None:
 
 
 def _within(text: str, most: int) -> int | None:
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= most:
+    # The length first: Python refuses to make a number of thousands of digits.
+    if not (text.isascii() and text.isdecimal() and len(text) < 5) or not 1 <= int(text) <= most:
         return None
     return int(text)
 

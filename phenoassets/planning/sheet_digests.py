@@ -13,6 +13,7 @@ from pathlib import Path
 
 from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.plate_files import confluence_table, find_plate_map
+from phenoassets.screen.screen_maps import read_screen_maps
 from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
 from phenoassets.store.tables import TableStore, digest_of
 
@@ -25,7 +26,9 @@ class Sheets:
     profiles: str
 
 
-def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, Sheets], dict[str, str]]:
+def read_sheets(
+    screen: Screen, folders: Mapping[str, Path], landed: Mapping[str, Path] | None = None
+) -> tuple[dict[str, Sheets], dict[str, str]]:
     """Digests of what the sheets say of each plate, and why those of others cannot be read.
 
     Parameters
@@ -34,6 +37,9 @@ def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, 
         The screen.
     folders
         Folder of each plate that is looked at.
+    landed
+        Folder of every plate among the exports, where some of them are not looked at: what all maps agree on is part
+        of what each says.
 
     Returns
     -------
@@ -48,6 +54,7 @@ def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, 
     )
     profiles = digest_of(settings.profiles.model_dump(), settings.quality.model_dump(), settings.channels)
     found, troubles = {}, {}
+    maps = read_screen_maps(screen, landed or folders)
     for plate, folder in folders.items():
         try:
             files = (find_plate_map(screen, plate, folder), confluence_table(screen, plate, folder))
@@ -57,7 +64,15 @@ def read_sheets(screen: Screen, folders: Mapping[str, Path]) -> tuple[dict[str, 
         except OSError as error:
             troubles[plate] = f"plate {plate}: {error.filename} cannot be read: {error.strerror or error}"
         else:
-            found[plate] = Sheets(digest_of(shared, profiles, screen.plate_row(plate), content)[:16], profiles[:16])
+            named = (
+                maps.table(plate).select("well", "role", "condition_id", "control_group")
+                if plate in maps.wells
+                else None
+            )
+            meaning = [] if named is None else named.rows()
+            found[plate] = Sheets(
+                digest_of(shared, profiles, screen.plate_row(plate), content, meaning)[:16], profiles[:16]
+            )
     return found, troubles
 
 

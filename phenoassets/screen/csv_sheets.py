@@ -14,7 +14,10 @@ from pathlib import Path
 import polars as pl
 
 from phenoassets.errors import SettingsError
-from phenoassets.incucyte.textfile import decode, delimiter_of, split_rows
+from phenoassets.incucyte.textfile import REPLACEMENT, decode, delimiter_of, lines_of, separator_of, split_rows
+
+MAX_BYTES = 16 << 20
+"""Largest sheet that is read: a row of plates.csv is some 100 bytes."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,14 @@ class TextSheet:
     frame
         One text column each that the file has; null where a cell is blank.
     numbers
-        Number of each row in the file, the header's being 1.
+        Number of the line of each row in the file.
+    delimiter
+        What parts its cells.
     """
 
     frame: pl.DataFrame
     numbers: list[int]
+    delimiter: str = ","
 
 
 def read_text_sheet(
@@ -52,7 +58,7 @@ def read_text_sheet(
     SettingsError
         If it cannot be read, a column is unknown, missing or there twice, or a row has more cells than the header.
     """
-    header, rows = _cells(path)
+    header, rows, delimiter = _cells(path)
     width = max((number for number, name in enumerate(header, start=1) if name), default=0)
     wide = next((number for number, row in rows if any(row[width:])), None)
     if wide is not None:
@@ -70,21 +76,33 @@ def read_text_sheet(
         raise SettingsError(f"{path}: {'; '.join(problems)}; known columns are {', '.join(known)}")
     padded = [[cell or None for cell in (row + [""] * width)[:width]] for _, row in rows]
     frame = pl.DataFrame(padded, schema=dict.fromkeys(names, pl.String), orient="row")
-    return TextSheet(frame, [number for number, _ in rows])
+    return TextSheet(frame, [number for number, _ in rows], delimiter)
 
 
-def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and every row with any text, with its number."""
+def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """The header, every row with any text with its number, and the delimiter."""
     try:
-        text = decode(path.read_bytes())
-        rows = split_rows(text, delimiter_of(text.split("\n", maxsplit=1)[0].strip() + ","))
+        data = path.read_bytes() if path.stat().st_size <= MAX_BYTES else b""
+        large = path.stat().st_size > MAX_BYTES
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror or error}; check its permissions") from error
-    except csv.Error as error:
-        raise SettingsError(f"{path} cannot be read as CSV: {error}; save it as CSV anew") from error
-    if not rows or not rows[0]:
+    if large:
+        raise SettingsError(f"{path} is larger than {MAX_BYTES >> 20} MB; it is no such sheet")
+    lines = lines_of(decode(data).lstrip("\ufeff"))
+    damaged = next((number for number, line in enumerate(lines, start=1) if REPLACEMENT in line), None)
+    if damaged is not None:
+        raise SettingsError(f"{path}: line {damaged} is in an encoding that is not known; save it as UTF-8")
+    delimiter, first = separator_of(lines[0]), 1
+    if delimiter is not None:  # as Excel writes it above the header
+        lines, first = lines[1:], 2
+    if not lines or not lines[0].strip(" \t,;"):
         raise SettingsError(f"{path} has no header in its first row; write one, or remove the file")
-    return rows[0], [(number, row) for number, row in enumerate(rows[1:], start=2) if row]
+    delimiter = delimiter or delimiter_of(lines[0].strip() + ",")
+    try:
+        rows = split_rows(lines, delimiter, first)
+    except csv.Error as error:
+        raise SettingsError(f"{path} cannot be read as CSV: {error}; save it as CSV again") from error
+    return rows[0][1], rows[1:], delimiter
 
 
 def _meant(name: str, synonyms: Mapping[str, str]) -> str:

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from phenoassets.errors import SettingsError
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.incucyte.names import channel_in
-from phenoassets.incucyte.plate_maps.conditions import DEFAULT_NEGATIVE, NEVER
-from phenoassets.incucyte.textfile import decode, delimiter_of, parse_number
+from phenoassets.incucyte.numbers import DecimalMarkError, Numbers, decide
+from phenoassets.incucyte.plate_maps.controls import NEVER, ControlRules, Untreated
 from phenoassets.screen.csv_sheets import TextSheet, read_text_sheet
 from phenoassets.store.home import Home, check_model_name, check_plate_name
 
@@ -48,19 +48,41 @@ class Exports(_Section):
 
 
 class Controls(_Section):
-    """How control wells are recognised in a plate map."""
+    """How control wells are recognised in a plate map, and which wells they are controls of."""
 
-    negative: str = Field(DEFAULT_NEGATIVE, description="pattern of a negative control's compound")
+    negative: str | None = Field(
+        None, description="pattern of a negative control's compound; by default the names that labs usually write"
+    )
     positive: str = Field(NEVER, description="pattern of a positive control's compound; none by default")
+    untreated: Untreated = Field(
+        "auto",
+        description="what wells with cells and no compound are: control, empty, or auto: control where their cell line "
+        "has no other negative control on the plate",
+    )
+    pool: tuple[Literal["density", "growth_condition", "passage"], ...] = Field(
+        (), description="factors that are no part of conditions: wells that differ in them are replicates"
+    )
 
     @field_validator("negative", "positive")
     @classmethod
-    def _is_a_pattern(cls, value: str) -> str:
+    def _is_a_pattern(cls, value: str | None) -> str | None:
         try:
-            re.compile(value)
+            re.compile(value or "")
         except re.error as error:
             raise ValueError(f"{value!r} is no regular expression: {error}") from None
         return value
+
+    @field_validator("pool", mode="before")
+    @classmethod
+    def _density_by_its_column(cls, value: object) -> object:
+        if isinstance(value, list | tuple):
+            return ["density" if name == "seeding_density" else name for name in value]
+        return value
+
+    @property
+    def rules(self) -> ControlRules:
+        """The rules as the reader of plate maps takes them."""
+        return ControlRules(self.negative, self.positive, self.untreated)
 
 
 class Correction(_Section):
@@ -372,12 +394,26 @@ def _read_sheet(path: Path, columns: Mapping[str, pl.DataType], key: str) -> pl.
     doubled = keys.filter(keys.is_duplicated())
     if doubled.len():
         raise SettingsError(f"{path}: {key} {doubled[0]!r} stands there twice")
-    delimiter = delimiter_of(decode(path.read_bytes()).split("\n", maxsplit=1)[0].strip() + ",")
-    sheet = TextSheet(frame, sheet.numbers)
-    return pl.DataFrame([_typed(path, sheet, name, dtype, delimiter) for name, dtype in columns.items()])
+    sheet = TextSheet(frame, sheet.numbers, sheet.delimiter)
+    numbers = _numbers(path, sheet, columns)
+    return pl.DataFrame([_typed(path, sheet, name, dtype, numbers) for name, dtype in columns.items()])
 
 
-def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType, delimiter: str) -> pl.Series:
+def _numbers(path: Path, sheet: TextSheet, columns: Mapping[str, pl.DataType]) -> Numbers:
+    cells = (
+        (f"row {number}, {name}:", text)
+        for name, dtype in columns.items()
+        if isinstance(dtype, pl.Float64) and name in sheet.frame.columns
+        for number, text in zip(sheet.numbers, sheet.frame[name], strict=True)
+        if text is not None
+    )
+    try:
+        return decide(cells, points=sheet.delimiter == ",")
+    except DecimalMarkError as error:
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType, numbers: Numbers) -> pl.Series:
     if name not in sheet.frame.columns:
         return pl.Series(name, [None] * sheet.frame.height, dtype=dtype)
     text = sheet.frame[name]
@@ -389,8 +425,7 @@ def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType, delimite
         value = value.fill_null(minutes)
         remedy = "write local time as 2019-08-30 14:05"
     else:
-        numbers = [None if cell is None else parse_number(cell, delimiter) for cell in text]
-        value = pl.Series(name, numbers, dtype=dtype)
+        value = pl.Series(name, [None if cell is None else numbers.parse(cell) for cell in text], dtype=dtype)
         remedy = "write a number without thousands separators"
     bad = (value.is_null() & text.is_not_null()).arg_true()
     if bad.len():

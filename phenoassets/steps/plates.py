@@ -10,10 +10,10 @@ from pathlib import Path
 import polars as pl
 
 from phenoassets.errors import SettingsError
-from phenoassets.incucyte.plate_maps.conditions import ControlRules
-from phenoassets.incucyte.plate_maps.reading import read_plate_map
+from phenoassets.incucyte.plate_maps.reading import as_table
 from phenoassets.incucyte.textfile import nfc
 from phenoassets.screen.plate_files import find_plate_map, list_plate
+from phenoassets.screen.screen_maps import ScreenMaps, plate_wells, read_screen_maps
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.provenance import version_of
 from phenoassets.steps.step import StepResult
@@ -69,23 +69,16 @@ def read_plate_maps(screen: Screen, store: TableStore, plate: str) -> StepResult
     return StepResult("plate_maps", frame.height, frame.height, version_of(frame), notes)
 
 
-def plate_map_now(screen: Screen, plate: str) -> tuple[Path, pl.DataFrame]:
+def plate_map_now(screen: Screen, plate: str, maps: ScreenMaps | None = None) -> tuple[Path, pl.DataFrame]:
     """The file of a plate's map, and its rows of ``plate_maps`` as the sheets now give them.
+
+    `maps` are those of the whole screen, where they are read already.
 
     Raises
     ------
     PlateMapError
         If it cannot be read.
     """
-    row = screen.plate_row(plate)
-    rules = ControlRules(negative=screen.settings.controls.negative, positive=screen.settings.controls.positive)
     path = find_plate_map(screen, plate)
-    frame = read_plate_map(
-        path,
-        plate=plate,
-        cell_line=row["cell_line"] or "unspecified",
-        dilution=row["dilution"] if row["dilution"] is not None else 1.0,
-        compounds=screen.compounds if screen.compounds.height else None,
-        controls=rules,
-    )
-    return path, frame
+    wells = plate_wells(screen, plate, path)
+    return path, as_table(plate, list(wells), (maps or read_screen_maps(screen)).vocabulary)

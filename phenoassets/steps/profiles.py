@@ -85,7 +85,9 @@ def rank_treatments(screen: Screen, store: TableStore, name: str) -> StepResult:
     )
     store.write("strong_treatments", frame, model=name)
     unusable = check_controls(profiles, plate_maps, spherizer=spherizer).filter(pl.col("problem").is_not_null())
-    left_out |= {f"{p} {line}": why for p, line, why in unusable.select("plate", "cell_line", "problem").iter_rows()}
+    left_out |= {
+        f"{p} {group}": why for p, group, why in unusable.select("plate", "control_group", "problem").iter_rows()
+    }
     notes = {"strong": int(frame["strong"].sum()), **{f"left out: {plate}": why for plate, why in left_out.items()}}
     return StepResult("strong_treatments", frame.height, frame.height, version_of(frame), notes)
 

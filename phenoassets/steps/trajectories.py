@@ -126,7 +126,9 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
 
 def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
     """Digest of what distances of this plate and model are made by: profiles, plate map and settings."""
-    wells = store.read("plate_maps", plate=plate, columns=["well", "role", "condition_id", "cell_line"]).sort("well")
+    wells = store.read("plate_maps", plate=plate, columns=["well", "role", "condition_id", "control_group"]).sort(
+        "well"
+    )
     settings = screen.settings.trajectories.model_dump(include=DISTANCE_SETTINGS)
     return digest_of("distances", current_recipe(screen, store, plate, name), wells.rows(), settings)
 

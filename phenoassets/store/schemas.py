@@ -181,7 +181,9 @@ _IMAGE = (
     _CHANNEL,
     _SCAN,
 )
-_CONDITION = _c("condition_id", STR, "cell_line|compound@value unit; combinations joined by ' + '")
+_CONDITION = _c(
+    "condition_id", STR, "cell_line|compound@value unit; combinations joined by ' + ', factors that vary after |"
+)
 _CURVE = (
     _c("metric", STR, "Distance", values=METRICS),
     _c("features", STR, "Feature space", values=FEATURES),
@@ -217,6 +219,7 @@ _ALL: Final = (
             _c("role", STR, "What the well is for", values=ROLES),
             _maybe("condition_id", STR, "Condition of the well; null in empty wells"),
             _c("cell_line", STR, "Cell line; a well's entry beats the plate's"),
+            _maybe("control_group", STR, "What a well shares with its controls: cell line and the factors that vary"),
             _maybe("compound", STR, "Canonical name; a combination joined by ' + '"),
             _maybe("concentration", F64, "Concentration in the well, after dilution"),
             _maybe("concentration_unit", STR, "Unit of the concentration"),
@@ -224,7 +227,9 @@ _ALL: Final = (
             _maybe("source_concentration", F64, "Concentration as the plate map has it"),
             _maybe("moa", STR, "Mechanism of action, several separated by |"),
             _maybe("solvent", STR, "Solvent"),
+            _maybe("growth_condition", STR, "Growth condition as given"),
             _maybe("seeding_density", F64, "Seeding density as given"),
+            _maybe("passage", STR, "Passage of the cells"),
             _maybe(
                 "items",
                 pl.List(
@@ -515,12 +520,13 @@ _ALL: Final = (
     Table(
         "drug_effects",
         "One row a drug and cell line: its effect at each dose, onset and potency.",
-        ("model", "cell_line", "compound", "concentration_unit"),
+        ("model", "cell_line", "compound", "concentration_unit", "factors"),
         (
             _MODEL,
             _c("cell_line", STR, "Cell line"),
             _c("compound", STR, "Canonical name"),
             _c("concentration_unit", STR, "Unit of the concentrations"),
+            _c("factors", STR, "Factors that vary within the cell line, as density=4000; empty where none does"),
             _c("concentrations", _FLOATS, "Tested concentrations, lowest first"),
             _c("effects", pl.List(pl.String), "Effect at each; null where nothing can be said"),
             _c("switches", pl.List(pl.String), "Where the effect changes from one kind to another as the dose rises"),

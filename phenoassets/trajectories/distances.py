@@ -17,6 +17,7 @@ import polars as pl
 
 from phenoassets.errors import ProfileError
 from phenoassets.sphering import Spherizer
+from phenoassets.store.plate_maps import with_control_group
 from phenoassets.store.schemas import CONTROL_ROLE, FEATURES, METRICS, TABLES, TREATED_ROLES
 from phenoassets.trajectories.bootstrap import Bands, Floats, Ints, banded_distances, holdout_inflation
 
@@ -126,7 +127,7 @@ _SCANS_COMPARED = 12
 
 @dataclass(frozen=True)
 class _Group:
-    """The wells of one cell line; controls and conditions are positions in `wells`."""
+    """The wells of one control group; controls and conditions are positions in `wells`."""
 
     wells: list[str]
     controls: list[int]
@@ -162,8 +163,9 @@ def _one_channel(profiles: pl.DataFrame, channel: str | None, plate: str) -> pl.
 def _groups(profiles: pl.DataFrame, plate_map: pl.DataFrame, plate: str) -> list[_Group]:
     mapped = plate_map.join(profiles.select("well").unique(), on="well").sort("well")
     groups: dict[str, _Group] = {}
-    for well, role, condition, line in mapped.select("well", "role", "condition_id", "cell_line").iter_rows():
-        group = groups.setdefault(line, _Group([], [], {}))
+    columns = ("well", "role", "condition_id", "control_group")
+    for well, role, condition, name in with_control_group(mapped).select(columns).iter_rows():
+        group = groups.setdefault(name, _Group([], [], {}))
         if role == CONTROL_ROLE:
             group.controls.append(len(group.wells))
         elif role in TREATED_ROLES and condition is not None:
@@ -176,12 +178,12 @@ def _groups(profiles: pl.DataFrame, plate_map: pl.DataFrame, plate: str) -> list
             f"plate {plate} has no negative control well with a profile, so there is nothing to measure distances to; "
             "name its controls in the plate map, or set controls.negative in screen.toml"
         )
-    for line, group in sorted(groups.items()):
+    for name, group in sorted(groups.items()):
         if group.conditions and not group.controls:
             _log.warning(
                 "plate %s has no control well of cell line %s; its %d conditions get no distances",
                 plate,
-                line,
+                name,
                 len(group.conditions),
             )
     return [group for _, group in sorted(groups.items()) if group.controls and group.conditions]

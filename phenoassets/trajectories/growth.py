@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import polars as pl
 
+from phenoassets.store.plate_maps import with_control_group
 from phenoassets.store.schemas import CONTROL_ROLE, TABLES, TREATED_ROLES
 
 
 def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, channel: str = "phase") -> pl.DataFrame:
-    """Confluence of every treated condition of a plate and of the controls of its cell line.
+    """Confluence of every treated condition of a plate and of the controls of its control group.
 
     Fields are averaged to wells, wells to conditions; images that are not kept do not count.
 
@@ -28,7 +29,7 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     -------
     polars.DataFrame
         ``growth_curves``; ``control_std`` is null with fewer than two control wells, ``control_confluence`` where a
-        cell line has none at that scan.
+        group has none at that scan.
     """
     table = TABLES["growth_curves"]
     if image_quality.is_empty():
@@ -37,11 +38,11 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
         image_quality.filter(pl.col("keep") & (pl.col("channel") == channel) & pl.col("confluence").is_not_null())
         .group_by("plate", "well", "scan")
         .agg(pl.col("confluence").mean())
-        .join(plate_map.select("well", "role", "condition_id", "cell_line"), on="well")
+        .join(with_control_group(plate_map).select("well", "role", "condition_id", "control_group"), on="well")
     )
     controls = (
         wells.filter(pl.col("role") == CONTROL_ROLE)
-        .group_by("cell_line", "scan")
+        .group_by("control_group", "scan")
         .agg(
             pl.col("confluence").mean().alias("control_confluence"),
             pl.col("confluence").std().alias("control_std"),
@@ -50,9 +51,9 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     )
     return (
         wells.filter(pl.col("role").is_in(TREATED_ROLES) & pl.col("condition_id").is_not_null())
-        .group_by("plate", "condition_id", "cell_line", "scan")
+        .group_by("plate", "condition_id", "control_group", "scan")
         .agg(pl.col("confluence").mean(), pl.len().cast(pl.Int32).alias("n_wells"))
-        .join(controls, on=["cell_line", "scan"], how="left")
+        .join(controls, on=["control_group", "scan"], how="left")
         .with_columns(pl.col("n_controls").fill_null(0))
         .select(table.names)
         .sort(table.key)

@@ -120,10 +120,10 @@ def split_condition(condition_id: str) -> tuple[str, str]:
 
     Examples
     --------
-    >>> split_condition("HT-29|Cladribine@1.1 µM + Methotrexate@0.1 µM")
+    >>> split_condition("HT-29|Cladribine@1.1 µM + Methotrexate@0.1 µM|density=4000")
     ('HT-29', 'Cladribine + Methotrexate')
     """
-    line, _, rest = condition_id.partition("|")
+    line, rest, *_ = [*condition_id.split("|"), ""]  # factors follow a second bar
     return line, " + ".join(part.rpartition("@")[0] or part for part in rest.split(" + "))
 
 

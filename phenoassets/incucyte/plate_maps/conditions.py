@@ -1,26 +1,21 @@
-"""What one condition is called: units, concentrations, controls, and the text that keys every treatment table.
+"""What one condition is called: units, concentrations, factors, and the text that keys every treatment table.
 
-In go compounds with concentrations as people write them; out come canonical units, ``condition_id`` and roles.
-Reading plate maps is ``plate_maps.py``'s.
+In go compounds with concentrations as people write them; out come canonical units and ``condition_id``. Which wells are
+controls is decided by ``controls``.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from phenoassets.errors import PlateMapError
 
 UNSPECIFIED: Final = "unspecified"
-DEFAULT_NEGATIVE: Final = (
-    r"(?i)^(dmso|pbs|hbss|vehicle|untreated|non-?treated|no treatment|mock|control|ctrl|negative control|"
-    r"neg(ative)?[ _.-]*ctrl|medium|media|solvent|saline)(?![a-z])"
-)
-NEVER: Final = "(?!)"
-
 # Factor to µM of every molar unit; they all become µM, so that one dose has one name on every plate.
 _MOLAR: Final = {"m": 1e6, "mm": 1e3, "µm": 1.0, "nm": 1e-3, "pm": 1e-6, "fm": 1e-9}
 _MOLAR_WORDS: Final = {
@@ -58,40 +53,6 @@ class Item:
             return self.compound
         value = f"{self.compound}@{format_concentration(self.concentration)}"
         return value if self.unit is None else f"{value} {self.unit}"
-
-
-@dataclass(frozen=True)
-class ControlRules:
-    """How control wells are recognised.
-
-    Parameters
-    ----------
-    negative, positive
-        Patterns, searched in the compound's name and in ``name value unit`` (so ``^DMSO 367`` takes one of several
-        DMSO concentrations). Positive wins where both match.
-    """
-
-    negative: str = DEFAULT_NEGATIVE
-    positive: str = NEVER
-
-    def __post_init__(self) -> None:
-        for name, pattern in (("negative", self.negative), ("positive", self.positive)):
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise PlateMapError(
-                    f"the {name} control pattern {pattern!r} is no regular expression: {error}"
-                ) from error
-
-    def role(self, item: Item, *names: str) -> str:
-        """Role of one compound: ``positive_control``, ``negative_control`` or ``treatment``; `names` are aliases."""
-        value = "" if item.concentration is None else format_concentration(item.concentration)
-        texts = [f"{name} {value} {item.unit or ''}".strip() for name in (item.compound, *names)]
-        if any(re.search(self.positive, text) for text in (*texts, item.compound, *names)):
-            return "positive_control"
-        if any(re.search(self.negative, text) for text in (*texts, item.compound, *names)):
-            return "negative_control"
-        return "treatment"
 
 
 def format_concentration(value: float) -> str:
@@ -151,12 +112,27 @@ def micromolar(item: Item) -> float | None:
     return item.concentration if item.unit == "\u00b5M" else None
 
 
-def condition_id(cell_line: str, items: Iterable[Item]) -> str:
+def condition_id(cell_line: str, items: Iterable[Item], factors: Mapping[str, str] | None = None) -> str:
     """Key of a condition: ``cell_line|compound@value unit``, compounds of a combination sorted and joined by `` + ``.
+
+    `factors` are those that vary within the cell line of the screen; they are appended with sorted keys.
 
     Examples
     --------
     >>> condition_id("A549", [Item("Taxol", 0.1, "µM"), Item("Cisplatin", 10.0, "µM")])
     'A549|Cisplatin@10 µM + Taxol@0.1 µM'
+    >>> condition_id("A549", [Item("Taxol", 0.1, "µM")], {"passage": "5", "density": "4000"})
+    'A549|Taxol@0.1 µM|density=4000;passage=5'
     """
-    return f"{cell_line}|{' + '.join(sorted(item.label for item in items))}"
+    return with_factors(f"{cell_line}|{' + '.join(sorted(item.label for item in items))}", factors or {})
+
+
+def with_factors(text: str, factors: Mapping[str, str]) -> str:
+    """`text` with the factors appended, keys sorted; `text` itself where there are none."""
+    said = ";".join(f"{name}={value}" for name, value in sorted(factors.items()))
+    return f"{text}|{said}" if said else text
+
+
+def folded(name: str) -> str:
+    """Text that is equal for names that differ in case, in the blanks around words or in how letters are encoded."""
+    return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()

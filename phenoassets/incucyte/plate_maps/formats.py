@@ -1,20 +1,25 @@
 """The formats that plate maps come in, told by content: XML, spreadsheet or flat text.
 
-In goes a path; out come raw wells, whichever reader knows the format. Their meaning is ``plate_maps.py``'s.
+In goes a path; out come raw wells, whichever reader knows the format. Their meaning is ``reading``'s.
 """
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Final
 
 from phenoassets.errors import PlateMapError
+from phenoassets.incucyte.plate_maps.headers import is_header, keeps_hashes
+from phenoassets.incucyte.plate_maps.sheets import Sheet
+from phenoassets.incucyte.plate_maps.spreadsheets import MAGIC, read_spreadsheet
 from phenoassets.incucyte.plate_maps.tables import read_tables
 from phenoassets.incucyte.plate_maps.xml import read_xml
 from phenoassets.incucyte.raw_wells import RawWell
-from phenoassets.incucyte.textfile import decode, delimiter_of, split_rows
+from phenoassets.incucyte.textfile import REPLACEMENT, decode, delimiter_of, lines_of, separator_of, split_rows
 
-_EXCEL_MAGIC: Final = (b"\xd0\xcf\x11\xe0", b"PK\x03\x04")
+MAX_BYTES: Final = 16 << 20
+"""Largest plate map that is read: a hundred plates of 1536 wells with 20 columns are 12 MB of text."""
 
 
 def read_layout(path: Path, plate: str) -> list[RawWell]:
@@ -25,36 +30,66 @@ def read_layout(path: Path, plate: str) -> list[RawWell]:
     PlateMapError
         With the file, the place in it and the remedy.
     """
+    data = layout_bytes(path)
+    if data.startswith(MAGIC):
+        return read_tables(path, read_spreadsheet(path, data), plate)
+    text = decode(data)
+    if text.lstrip("\ufeff \t\r\n").startswith("<"):
+        return read_xml(path, data)
+    return read_tables(path, [_text_sheet(path, text)], plate)
+
+
+def layout_bytes(path: Path) -> bytes:
+    """Bytes of a plate map.
+
+    Raises
+    ------
+    PlateMapError
+        If it cannot be read, is empty or far too large to be one.
+    """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise PlateMapError(f"plate map {path} cannot be read: {error.strerror or error}") from error
-    if not data.strip():
+    if len(data) > MAX_BYTES:
+        raise PlateMapError(f"plate map {path} is larger than {MAX_BYTES >> 20} MB; name another file in plates.csv")
+    if not data.strip(b"\0 \t\r\n"):
         raise PlateMapError(f"plate map {path} is empty")
-    if data.startswith(_EXCEL_MAGIC):
-        return read_tables(path, _excel_sheets(path), plate)
-    text = decode(data)
-    if text.lstrip().startswith("<"):
-        return read_xml(path, data)
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    header = next((line for line in lines if line.strip()), "")
-    delimiter = delimiter_of(header)
-    return read_tables(path, {"": split_rows("\n".join(lines), delimiter)}, plate, delimiter)
+    return data
 
 
-def _excel_sheets(path: Path) -> dict[str, list[list[str]]]:
-    import fastexcel
-
+def _text_sheet(path: Path, text: str) -> Sheet:
+    """The rows of a flat map. A line that begins with # is a comment, but for a name that does in the first column."""
+    lines = lines_of(text.lstrip("\ufeff"))
+    damaged = next((number for number, line in enumerate(lines, start=1) if REPLACEMENT in line), None)
+    if damaged is not None:
+        raise PlateMapError(f"plate map {path}, line {damaged} is in an encoding that is not known; save it as UTF-8")
+    delimiter, start = None, len(lines)
+    for number, line in enumerate(lines):
+        if not line.strip():
+            continue
+        named = separator_of(line)
+        if named is not None and delimiter is None:
+            delimiter = named
+            continue
+        mark = delimiter or delimiter_of(line)
+        if not line.lstrip().startswith("#") or is_header(line.split(mark)):
+            delimiter, start = mark, number
+            break
+    if delimiter is None:
+        raise PlateMapError(f"plate map {path} holds comments and no table")
     try:
-        reader = fastexcel.read_excel(path)
-        sheets = {
-            name: reader.load_sheet(name, header_row=None, dtypes="string").to_polars() for name in reader.sheet_names
-        }
-    except fastexcel.FastExcelError as error:
-        raise PlateMapError(
-            f"plate map {path} cannot be read as a spreadsheet: {str(error).splitlines()[0]}"
-        ) from error
-    return {
-        name: [["" if cell is None else " ".join(cell.split()) for cell in row] for row in sheet.rows()]
-        for name, sheet in sheets.items()
-    }
+        header = split_rows(lines[start : start + 1], delimiter)
+        hashes = bool(header) and keeps_hashes(header[0][1])
+        kept = [lines[start]] + [line if hashes or not _is_comment(line) else "" for line in lines[start + 1 :]]
+        rows = split_rows(kept, delimiter, first=start + 1)
+    except csv.Error as error:
+        raise PlateMapError(f"plate map {path}, {error}; write each cell with two quotes or none") from error
+    if hashes:  # a remark between the rows fills one cell
+        rows = [(number, row) for number, row in rows if not (row[0].startswith("#") and not any(row[1:]))]
+    return Sheet(rows, points=delimiter == ",")
+
+
+def _is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")

@@ -1,57 +1,25 @@
 """Plate maps as tables: flat text and spreadsheets, one row a well or one row a compound of a well.
 
-In go rows of cells; out come raw wells. Columns are known by many names; one that is unknown is refused, because it
-might be the dose. Encodings and spreadsheets are opened by ``formats``.
+In go rows of cells; out come raw wells. What the columns mean is decided by ``headers``; encodings and spreadsheets are
+opened by ``formats`` and ``spreadsheets``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from phenoassets.errors import PlateMapError
+from phenoassets.incucyte.numbers import DecimalMarkError, Numbers, NumberText, decide
+from phenoassets.incucyte.plate_maps.controls import is_no_compound, is_without_cells
+from phenoassets.incucyte.plate_maps.headers import Header, is_header, read_header
+from phenoassets.incucyte.plate_maps.sheets import ERROR_VALUES, OddCell, Sheet
 from phenoassets.incucyte.raw_wells import RawItem, RawWell, amount
 from phenoassets.incucyte.textfile import is_missing, nfc
 from phenoassets.incucyte.wells import parse_column, parse_row, well_position
 
-_EMPTY_NAMES: Final = frozenset({"empty", "blank", "none"})
-_COLUMNS: Final = {
-    "well": ("well", "well_id", "wellid", "well_name", "well_position", "position"),
-    "row": ("row", "well_row", "plate_row"),
-    "column": ("column", "col", "well_column", "well_col", "plate_column"),
-    "plate": ("plate", "plate_id", "plate_name", "plate_barcode", "barcode"),
-    "compound": ("compound", "compound_name", "drug", "drug_name", "treatment", "sampleid", "sample_id"),
-    "concentration": (
-        "concentration", "conc", "dose", "final_concentration", "final_conc", "final_dose", "drug_concentration",
-        "compound_concentration", "drug_conc", "compound_conc",
-    ),
-    "unit": (
-        "unit", "units", "concentration_unit", "concentration_units", "conc_unit", "conc_units",
-        "concunits", "concunit", "dose_unit", "dose_units",
-    ),
-    "cell_line": ("cell_line", "cellline", "cell_type", "celltype", "cell"),
-    "seeding_density": ("seeding_density", "seedingdensity"),
-    "role": ("role", "samptype", "sample_type", "control_type", "well_type"),
-    "control": ("control", "is_control", "control_0_false_1_true"),
-    "moa": ("moa", "mechanism", "mechanism_of_action"),
-    "solvent": ("solvent", "vehicle"),
-}  # fmt: skip
-# Columns of plate maps and dispenser layouts that say nothing about a condition.
-_UNUSED: Final = frozenset({
-    "growthcondition", "growth_condition", "passage", "region", "unique_combination_id", "fluid_type", "nrepl",
-    "replicate", "replicates", "fill_to_total_volume_of_nl", "filling_buffer", "transfer_volume_nl",
-    "source_conc_diluted_mm", "source_conc_mm", "source_drug_name", "source_concentration", "cas", "cas_number",
-    "batch", "note", "notes", "comment", "comments", "color", "colour",
-    "condition_id", "items",
-})  # fmt: skip
-_MEANING: Final = {name: meaning for meaning, names in _COLUMNS.items() for name in names}
-_UNIT_SUFFIXES: Final = {
-    "um": "µM", "nm": "nM", "mm": "mM", "pm": "pM", "m": "M", "percent": "%", "ug_ml": "µg/mL", "mg_ml": "mg/mL",
-    "ng_ml": "ng/mL", "units_ml": "units/mL", "units_ul": "units/µL", "cells_ml": "cells/mL",
-}  # fmt: skip
 _ROLES: Final = {
     "treatment": "treatment", "sample": "treatment", "s": "treatment", "test": "treatment",
     "negative_control": "negative_control", "negative control": "negative_control", "negcon": "negative_control",
@@ -72,40 +40,27 @@ _FLAGS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class _Header:
-    """Which cell of a row means what: single columns, and (compound, concentration, unit, fixed unit) groups."""
-
-    cells: dict[str, int]
-    groups: tuple[tuple[int, int | None, int | None, str | None], ...]
-    delimiter: str
-
-
-def read_tables(path: Path, sheets: Mapping[str, list[list[str]]], plate: str, delimiter: str = "") -> list[RawWell]:
+def read_tables(path: Path, sheets: Sequence[Sheet], plate: str) -> list[RawWell]:
     """Wells of the one sheet that holds a plate map; `plate` picks rows where there is a column ``plate``.
-
-    A flat text's `delimiter` says how its numbers are written.
 
     Raises
     ------
     PlateMapError
-        With the row and the remedy.
+        With the row or cell and the remedy.
     """
-    usable = {}
-    for name, rows in sheets.items():
-        filled = [(number, row) for number, row in enumerate(rows, start=1) if any(row)]
-        if filled:
-            names = [_normal(cell) for cell in filled[0][1]]
-            if len(sheets) == 1 or {"well", "row"} & {_MEANING.get(column) for column in names}:
-                usable[name] = filled
+    filled = [sheet for sheet in sheets if sheet.rows]
+    usable = [sheet for sheet in filled if len(sheets) == 1 or is_header(sheet.rows[0][1])]
     if len(usable) != 1:
-        found = f"{len(usable)} sheets ({', '.join(usable)})" if usable else "no sheet"
+        names = ", ".join(sheet.name for sheet in usable)
+        found = f"{len(usable)} sheets ({names})" if usable else "no sheet"
         raise PlateMapError(f"plate map {path}: {found} with a column well, or row and column; keep exactly one")
-    (filled,) = usable.values()
-    header = _header(path, filled[0][1], delimiter)
+    (sheet,) = usable
+    header = read_header(path, sheet)
+    _refuse_wide_rows(path, sheet, header)
+    rows = _Rows(path, sheet, header, _numbers(path, sheet, header))
     wells: dict[tuple[int, int], RawWell] = {}
-    for number, row in _rows_of_plate(path, header, filled[1:], plate):
-        well = _table_well(path, header, number, row)
+    for number, row in _rows_of_plate(path, header, sheet.rows[1:], plate):
+        well = rows.well(number, row)
         known = wells.setdefault((well.row, well.column), well)
         if known is not well:
             _merge(path, known, well)
@@ -114,75 +69,8 @@ def read_tables(path: Path, sheets: Mapping[str, list[list[str]]], plate: str, d
     return list(wells.values())
 
 
-def _normal(name: str) -> str:
-    plain = name.lstrip("\ufeff").strip().lower().replace("\u03bc", "u").replace("\u00b5", "u").replace("%", "percent")
-    return re.sub(r"[^a-z0-9]+", "_", plain).strip("_")
-
-
-def _header(path: Path, row: list[str], delimiter: str) -> _Header:
-    cells: dict[str, int] = {}
-    columns: dict[tuple[str, str], tuple[int, str | None]] = {}
-    unknown = []
-    normals = [_normal(name) for name in row]
-    for index, (name, normal) in enumerate(zip(row, normals, strict=True)):
-        # Our own tables have the dose twice, as given and in µM.
-        if not normal or normal in _UNUSED or (normal == "concentration_um" and "concentration" in normals):
-            continue
-        meaning, group, unit = _meaning(normal)
-        if meaning is None:
-            unknown.append(name)
-        elif meaning in ("compound", "concentration", "unit"):
-            if (meaning, group) in columns:
-                first = row[columns[meaning, group][0]]
-                raise PlateMapError(f"plate map {path}: columns {first!r} and {name!r} both say {meaning}; keep one")
-            columns[meaning, group] = index, unit
-        elif meaning in cells:
-            raise PlateMapError(
-                f"plate map {path}: columns {row[cells[meaning]]!r} and {name!r} both say {meaning}; keep one"
-            )
-        else:
-            cells[meaning] = index
-    if unknown:
-        known = ", ".join(names[0] for names in _COLUMNS.values())
-        raise PlateMapError(
-            f"plate map {path}: unknown column{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
-            f"known are {known}, concentration_<unit> and compound_2, concentration_2, ...; rename or remove"
-        )
-    if "well" not in cells and not {"row", "column"} <= cells.keys():
-        raise PlateMapError(f"plate map {path}: a column well, or the columns row and column, are missing")
-    groups = sorted(group for meaning, group in columns if meaning == "compound")
-    if not groups:
-        raise PlateMapError(f"plate map {path}: a column compound (or drug, treatment) is missing")
-    orphans = sorted(group for meaning, group in columns if group not in groups)
-    if orphans:
-        raise PlateMapError(f"plate map {path}: concentration or unit {orphans[0]} has no column compound_{orphans[0]}")
-    return _Header(cells, tuple(_group(columns, group) for group in groups), delimiter)
-
-
-def _group(
-    columns: dict[tuple[str, str], tuple[int, str | None]], group: str
-) -> tuple[int, int | None, int | None, str | None]:
-    concentration, fixed = columns.get(("concentration", group), (None, None))
-    unit, _ = columns.get(("unit", group), (None, None))
-    return columns["compound", group][0], concentration, unit, fixed
-
-
-def _meaning(normal: str) -> tuple[str | None, str, str | None]:
-    """Meaning of a normalised column name, its group ("" or "2".."9"), and the unit in its name."""
-    if normal in _MEANING:
-        return _MEANING[normal], "", None
-    numbered = re.fullmatch(r"(.+?)_?([2-9])", normal)
-    base, group = (numbered[1], numbered[2]) if numbered else (normal, "")
-    if group and _MEANING.get(base) in ("compound", "concentration", "unit"):
-        return _MEANING[base], group, None
-    for suffix, unit in _UNIT_SUFFIXES.items():
-        if base.endswith("_" + suffix) and _MEANING.get(base.removesuffix("_" + suffix)) == "concentration":
-            return "concentration", group, unit
-    return None, "", None
-
-
 def _rows_of_plate(
-    path: Path, header: _Header, rows: list[tuple[int, list[str]]], plate: str
+    path: Path, header: Header, rows: list[tuple[int, list[str]]], plate: str
 ) -> Iterator[tuple[int, list[str]]]:
     if "plate" not in header.cells:
         yield from rows
@@ -200,65 +88,136 @@ def _rows_of_plate(
         yield from rows
 
 
-def _table_well(path: Path, header: _Header, number: int, row: list[str]) -> RawWell:
-    def cell(index: int | None) -> str:
-        return row[index] if index is not None and index < len(row) and not is_missing(row[index]) else ""
-
-    def named(meaning: str) -> str:
-        return cell(header.cells.get(meaning))
-
-    place = f"row {number}"
-    position = _table_position(path, place, header, named)
-    well = RawWell(*position, place)
-    for compound_index, concentration_index, unit_index, fixed in header.groups:
-        compound, dose = cell(compound_index), cell(concentration_index)
-        if not compound or compound.lower() in _EMPTY_NAMES:
-            if dose and amount(path, place, "concentration", dose, header.delimiter):
-                raise PlateMapError(f"plate map {path}, {place}: a concentration ({dose}) without a compound")
-            continue
-        unit = cell(unit_index) or fixed
-        well.items.extend(_split(path, place, compound, dose, unit, header.delimiter))
-    cell_line, density = named("cell_line"), named("seeding_density")
-    well.cell_lines = [cell_line] if cell_line else []
-    well.seeding_density = amount(path, place, "seeding density", density, header.delimiter) if density else None
-    well.moa, well.solvent = named("moa") or None, named("solvent") or None
-    well.role = _role(path, place, named("role"), named("control"))
-    return well
-
-
-def _table_position(path: Path, place: str, header: _Header, named: Callable[[str], str]) -> tuple[int, int]:
-    if "well" in header.cells:
-        position = well_position(named("well").upper())
-        if position is None:
-            raise PlateMapError(f"plate map {path}, {place}: {named('well')!r} is no well; wells are A1 to AF48")
-        return position
-    row_text, column_text = named("row").upper().removesuffix(".0"), named("column").removesuffix(".0")
-    row, column = parse_row(row_text), parse_column(column_text)
-    if row is None or column is None:
-        raise PlateMapError(
-            f"plate map {path}, {place}: row {row_text!r}, column {column_text!r} is no well; "
-            "rows are A to AF or 1 to 32, columns 1 to 48"
-        )
-    return row, column
+def _refuse_wide_rows(path: Path, sheet: Sheet, header: Header) -> None:
+    """A cell that no column explains might be the dose: half of a ``0,5`` whose comma parted it, say."""
+    width = len(header.names)
+    counted = True
+    for number, row in sheet.rows[1:]:
+        beyond = next((column for column in range(width, len(row)) if row[column]), None)
+        if beyond is not None:
+            remedy = (
+                "delete the cell, or give its column a name"
+                if sheet.name
+                else "put quotes around a cell that holds the delimiter, as a decimal comma may be"
+            )
+            raise PlateMapError(
+                f"plate map {path}, {sheet.place(number, beyond)}: the row has {beyond + 1} cells and the header "
+                f"{width}; {remedy}"
+            )
+        counted = counted and (not row[0] or row[0].strip('"').isdecimal())
+        unnamed = next((c for c in range(min(width, len(row))) if row[c] and not header.names[c]), None)
+        # Some programs count the rows in a first column without a name.
+        if unnamed is not None and not (unnamed == 0 and counted):
+            raise PlateMapError(
+                f"plate map {path}, {sheet.place(number, unnamed)}: {row[unnamed]!r} stands in a column without a "
+                "name; name the column"
+            )
 
 
-def _split(path: Path, place: str, compound: str, dose: str, unit: str | None, delimiter: str) -> list[RawItem]:
-    """One cell, or a combination written ``A + B`` with as many concentrations, and one unit or as many."""
-    compounds = [part.strip() for part in compound.split(" + ")]
-    several = len(compounds) > 1
-    doses = [part.strip() for part in dose.split("+")] if several and dose else [dose] * len(compounds)
-    units = [part.strip() for part in unit.split("+")] if several and unit else [unit] * len(compounds)
-    if len(units) == 1:
-        units *= len(compounds)
-    if not len(compounds) == len(doses) == len(units) or not all(compounds):
-        raise PlateMapError(
-            f"plate map {path}, {place}: {compound!r} has {len(compounds)} compounds and the concentration {dose!r}; "
-            "give each its own, as in '0.1 + 10'"
-        )
-    return [
-        RawItem((name,), amount(path, place, "concentration", number, delimiter) if number else None, its_unit)
-        for name, number, its_unit in zip(compounds, doses, units, strict=True)
-    ]
+def _numbers(path: Path, sheet: Sheet, header: Header) -> Numbers:
+    """How the numbers of the whole table are written, those of other plates included."""
+    cells = (
+        (f"{sheet.place(number, column)}: {header.number_columns[column]} is", part)
+        for number, row in sheet.rows[1:]
+        for column in header.number_columns
+        if column < len(row)
+        for part in ([row[column]] if isinstance(row[column], NumberText) else row[column].split("+"))
+    )
+    try:
+        return decide(cells, points=sheet.points)
+    except DecimalMarkError as error:
+        raise PlateMapError(f"plate map {path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Turns the rows of a table into raw wells."""
+
+    path: Path
+    sheet: Sheet
+    header: Header
+    numbers: Numbers
+
+    def well(self, number: int, row: list[str]) -> RawWell:
+        """One row as a raw well."""
+        path, header, place = self.path, self.header, self.sheet.place(number)
+
+        def cell(index: int | None) -> str:
+            if index is None or index >= len(row) or (is_missing(row[index]) and not _is_error(row[index])):
+                return ""
+            if _is_error(row[index]) or isinstance(row[index], OddCell):
+                text = row[index]
+                what = text.what if isinstance(text, OddCell) else f"an error value ({text})"
+                raise PlateMapError(
+                    f"plate map {path}, {self.sheet.place(number, index)}: {header.names[index]} is {what}; "
+                    "write it as text or as a number"
+                )
+            return row[index]
+
+        def named(meaning: str) -> str:
+            return cell(header.cells.get(meaning))
+
+        well = RawWell(*self._position(place, named("well"), named("row"), named("column")), place)
+        no_cells = False
+        for compound_index, concentration_index, unit_index, fixed in header.groups:
+            compound, dose = cell(compound_index), cell(concentration_index)
+            if not compound or is_no_compound(compound):
+                no_cells = no_cells or is_without_cells(compound)
+                if dose and self._amount(place, "concentration", dose):
+                    raise PlateMapError(f"plate map {path}, {place}: a concentration ({dose}) without a compound")
+                continue
+            unit = cell(unit_index) or fixed
+            well.items.extend(self._split(place, compound, dose, unit))
+        cell_line, density = named("cell_line"), named("seeding_density")
+        well.cell_lines = [cell_line] if cell_line else []
+        well.seeding_density = self._amount(place, "seeding density", density) if density else None
+        well.growth_condition, well.passage = named("growth_condition") or None, named("passage") or None
+        well.moa, well.solvent = named("moa") or None, named("solvent") or None
+        flag = header.cells.get("control")
+        well.role = _role(path, place, named("role"), row[flag] if flag is not None and flag < len(row) else "")
+        if no_cells and not well.items and well.role is None:
+            well.role = "empty"
+        return well
+
+    def _position(self, place: str, well: str, row_text: str, column_text: str) -> tuple[int, int]:
+        if "well" in self.header.cells:
+            position = well_position(well.upper())
+            if position is None:
+                raise PlateMapError(f"plate map {self.path}, {place}: {well!r} is no well; wells are A1 to AF48")
+            return position
+        row_text, column_text = row_text.upper().removesuffix(".0"), column_text.removesuffix(".0")
+        row, column = parse_row(row_text), parse_column(column_text)
+        if row is None or column is None:
+            raise PlateMapError(
+                f"plate map {self.path}, {place}: row {row_text!r}, column {column_text!r} is no well; "
+                "rows are A to AF or 1 to 32, columns 1 to 48"
+            )
+        return row, column
+
+    def _split(self, place: str, compound: str, dose: str, unit: str | None) -> list[RawItem]:
+        """One cell, or a combination written ``A + B`` with as many concentrations, and one unit or as many."""
+        compounds = [part.strip() for part in compound.split(" + ")]
+        several = len(compounds) > 1
+        doses = [part.strip() for part in dose.split("+")] if several and dose else [dose] * len(compounds)
+        units = [part.strip() for part in unit.split("+")] if several and unit else [unit] * len(compounds)
+        if len(units) == 1:
+            units *= len(compounds)
+        if not len(compounds) == len(doses) == len(units) or not all(compounds):
+            raise PlateMapError(
+                f"plate map {self.path}, {place}: {compound!r} has {len(compounds)} compounds and the concentration "
+                f"{dose!r}; give each its own, as in '0.1 + 10'"
+            )
+        return [
+            RawItem((name,), self._amount(place, "concentration", number) if number else None, its_unit)
+            for name, number, its_unit in zip(compounds, doses, units, strict=True)
+        ]
+
+    def _amount(self, place: str, what: str, text: str) -> float:
+        return amount(self.path, place, what, text, self.numbers)
+
+
+def _is_error(text: str) -> bool:
+    return text.lower() in ERROR_VALUES
 
 
 def _role(path: Path, place: str, role: str, flag: str) -> str | None:
@@ -276,7 +235,7 @@ def _role(path: Path, place: str, role: str, flag: str) -> str | None:
 
 def _merge(path: Path, known: RawWell, again: RawWell) -> None:
     """Two rows of one well are a combination; what is said of the well itself must agree."""
-    for name in ("cell_lines", "seeding_density", "role", "moa", "solvent"):
+    for name in ("cell_lines", "seeding_density", "growth_condition", "passage", "role", "moa", "solvent"):
         first, second = getattr(known, name), getattr(again, name)
         if first and second and first != second and name != "moa":
             raise PlateMapError(

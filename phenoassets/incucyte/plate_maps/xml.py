@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 from xml.etree.ElementTree import Element, ParseError
 
 import defusedxml.ElementTree
 from defusedxml import DefusedXmlException
 
 from phenoassets.errors import PlateMapError
+from phenoassets.incucyte.numbers import DecimalMarkError, Numbers, decide
 from phenoassets.incucyte.raw_wells import RawItem, RawWell, amount
 from phenoassets.incucyte.textfile import is_missing
 from phenoassets.incucyte.wells import parse_column, parse_row
+
+_NUMBERS: Final = ("concentration", "seedingDensity")
 
 
 def read_xml(path: Path, data: bytes) -> list[RawWell]:
@@ -28,19 +32,39 @@ def read_xml(path: Path, data: bytes) -> list[RawWell]:
     """
     try:
         root: Element = defusedxml.ElementTree.fromstring(data)
-    except (ParseError, DefusedXmlException, ValueError) as error:
-        raise PlateMapError(f"plate map {path} is not valid XML: {error or type(error).__name__}") from error
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        # LookupError: an encoding that nobody knows. ValueError: one that is more than a byte a letter.
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise PlateMapError(
+            f"plate map {path} is not valid XML: {why}; export it from the vendor's software again"
+        ) from error
     if root.tag != "plateMap":
-        raise PlateMapError(f"plate map {path}: the outermost element is <{root.tag}>, expected <plateMap>")
+        raise PlateMapError(f"plate map {path}: the outermost element is <{root.tag[:60]}>, expected <plateMap>")
     elements = root.findall("./wellStore/wells/well")
     if not elements:
         raise PlateMapError(f"plate map {path} holds no wells (wellStore/wells/well)")
-    return [_xml_well(path, element) for element in elements]
+    texts = (
+        (f"{_place(element)}: {name} is", item.get(name, ""))
+        for element in elements
+        for item in element.findall("./items/wellItem")
+        for name in _NUMBERS
+    )
+    try:
+        numbers = decide(texts, points=True)
+    except DecimalMarkError as error:
+        raise PlateMapError(f"plate map {path}: {error}") from error
+    return [_xml_well(path, element, numbers) for element in elements]
 
 
-def _xml_well(path: Path, element: Element) -> RawWell:
+def _place(element: Element) -> str:
+    return f"well row={element.get('row', '')} col={element.get('col', '')}"
+
+
+def _xml_well(path: Path, element: Element, numbers: Numbers) -> RawWell:
     row, column = (_xml_position(path, element, name) for name in ("row", "col"))
     well = RawWell(row, column, f"well row={row - 1} col={column - 1}")
+    conditions: list[str] = []
+    passages: list[str] = []
     for item in element.findall("./items/wellItem"):
         kind = item.get("type", "")
         reference = item.find("./referenceItem")
@@ -48,27 +72,32 @@ def _xml_well(path: Path, element: Element) -> RawWell:
         if kind == "Compound":
             if not names:
                 raise PlateMapError(f"plate map {path}, {well.place}: a compound without description or displayName")
-            number = _xml_number(path, well, item, "concentration")
+            number = _xml_number(path, well, item, "concentration", numbers)
             well.items.append(RawItem(names, number, item.get("concentrationUnits") or None))
         elif kind == "CellType":
             well.cell_lines.extend(names[:1])
-            density = _xml_number(path, well, item, "seedingDensity")
+            passages += [" ".join(item.get("passage", "").split())]
+            density = _xml_number(path, well, item, "seedingDensity", numbers)
             if density is not None:
                 well.seeding_density = (well.seeding_density or 0.0) + density
-        elif kind != "GrowthCondition":
+        elif kind == "GrowthCondition":
+            conditions += names[:1]
+        else:
             raise PlateMapError(
-                f"plate map {path}, {well.place}: unknown item type {kind!r}; "
+                f"plate map {path}, {well.place}: unknown item type {kind[:60]!r}; "
                 "known are Compound, CellType, GrowthCondition"
             )
+    well.growth_condition = " + ".join(sorted(conditions)) or None
+    well.passage = " + ".join(sorted(text for text in passages if not is_missing(text))) or None
     return well
 
 
 def _xml_position(path: Path, element: Element, name: str) -> int:
     text = element.get(name, "")
     parse: Callable[[str], int | None] = parse_row if name == "row" else parse_column
-    position = parse(str(int(text) + 1)) if text.isascii() and text.isdecimal() else None
+    position = parse(str(int(text) + 1)) if text.isascii() and text.isdecimal() and len(text) < 4 else None
     if position is None:
-        raise PlateMapError(f"plate map {path}: a well has {name}={text!r}; rows are 0 to 31, columns 0 to 47")
+        raise PlateMapError(f"plate map {path}: a well has {name}={text[:60]!r}; rows are 0 to 31, columns 0 to 47")
     return position
 
 
@@ -79,6 +108,6 @@ def _xml_names(reference: Element | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _xml_number(path: Path, well: RawWell, item: Element, name: str) -> float | None:
+def _xml_number(path: Path, well: RawWell, item: Element, name: str, numbers: Numbers) -> float | None:
     text = item.get(name, "")
-    return None if is_missing(text) else amount(path, well.place, name, text)
+    return None if is_missing(text) else amount(path, well.place, name, text, numbers)

@@ -61,8 +61,9 @@ def test_the_real_xml_map_has_60_filled_wells_of_96(shared):
         "row": 2,
         "column": 2,
         "role": "negative_control",
-        "condition_id": "unspecified|DMSO@0.1 %",
+        "condition_id": "unspecified|DMSO@0.1 %|growth_condition=8 x 10e4/mL",
         "cell_line": "unspecified",
+        "control_group": "unspecified|growth_condition=8 x 10e4/mL",
         "compound": "DMSO",
         "concentration": 0.1,
         "concentration_unit": "%",
@@ -70,11 +71,13 @@ def test_the_real_xml_map_has_60_filled_wells_of_96(shared):
         "source_concentration": 0.1,
         "moa": None,
         "solvent": None,
+        "growth_condition": "8 x 10e4/mL",
         "seeding_density": None,
+        "passage": None,
         "items": [{"compound": "DMSO", "concentration": 0.1, "concentration_unit": "%"}],
     }
     last = frame.filter(pl.col("well") == "G11").row(0, named=True)
-    assert last["condition_id"] == "unspecified|PDD00017273@0.37037 µM"
+    assert last["condition_id"] == "unspecified|PDD00017273@0.37037 µM|growth_condition=1 x 10e4/mL"
     assert last["concentration_um"] == pytest.approx(10 / 27, rel=1e-11)
     assert frame["well"].to_list()[:2] == ["A01", "A02"]
 
@@ -193,9 +196,9 @@ def test_flat_maps_of_many_spellings_say_the_same(tmp_path, text, encoding):
     ]
 
 
-@pytest.mark.parametrize("text", ['well,drug,conc_uM\nA1,x,"0,125"\n', "well;drug;conc_uM\nA1;x;1,125\n"])
-def test_a_decimal_comma_with_three_places_is_one_where_it_can_be(tmp_path, text):
-    assert text_map(tmp_path, text)["concentration"].item() in (0.125, 1.125)
+@pytest.mark.parametrize("text", ['well,drug,conc_uM\nA1,x,"0,125"\n', "well;drug;conc_uM\nA1;x;1,125\nA2;x;0,5\n"])
+def test_a_decimal_comma_with_three_places_is_one_where_the_file_says_so(tmp_path, text):
+    assert text_map(tmp_path, text)["concentration"][0] in (0.125, 1.125)
 
 
 def test_rows_and_columns_of_one_well_are_a_combination(tmp_path):
@@ -302,9 +305,9 @@ def test_a_file_for_several_plates_gives_the_rows_of_the_one_that_is_asked_for(t
         ("row,column,drug\n0,1,x\n", "row '0', column '1' is no well"),
         ("well,drug,conc_uM\nA1,x,lots\n", "row 2: concentration is 'lots'; write a number"),
         ("well,drug,conc_uM\nA1,x,-3\n", "concentration is '-3'"),
-        ('well,drug,conc_uM\nA1,x,"1,234.5"\n', "concentration is '1,234.5'"),
-        ('well,drug,conc_nM\nA1,x,1\nA2,x,"1,000"\n', r"map\.csv, row 3: concentration is '1,000'; .* without thousa"),
-        ('well,drug,conc_nM\nA1,x + y,"2 + 10,000"\n', "row 2: concentration is '10,000'"),
+        ("well;drug;conc_uM\nA1;x;1,125\n", "row 2: concentration is '1,125'; .* this one is 1.125 or 1125"),
+        ('well,drug,conc_nM\nA1,x,1\nA2,x,"1,000"\n', r"map\.csv: row 3: concentration is '1,000'; .* without thousa"),
+        ('well,drug,conc_nM\nA1,x + y,"2 + 10,000"\n', "row 2: concentration is '10,000'; .* is 10 or 10000"),
         ('well,drug,seeding_density\nA1,x,"5,000"\n', "row 2: seeding density is '5,000'; .* without thousands"),
         ("well,drug,conc_uM\nA1,,3\n", r"a concentration \(3\) without a compound"),
         ("well,drug,conc,unit\nA1,x,1,pinch\n", "row 2: unknown unit 'pinch'"),
