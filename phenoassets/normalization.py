@@ -105,7 +105,7 @@ def normalize(
     profiles
         Profiles as `profiles.endpoint_profiles` makes them.
     plate_maps
-        ``plate_maps`` of the plates (plate, well, role, control_group?); wells that are empty or not listed are left out.
+        ``plate_maps`` of the plates (plate, well, control_group?); wells that are empty or not listed are left out.
     how
         The recipe.
     batches
