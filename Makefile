@@ -8,7 +8,7 @@ LOAD := import dagster as dg; from phenoassets.definitions import build_definiti
 	dg.Definitions.validate_loadable(build_definitions(home=Home("no-such-home")))
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo ui test lint format bench clean
+.PHONY: help install demo ui test lint format bench mutants clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -47,6 +47,9 @@ format: $(VENV)/.test  ## format the code
 
 bench: $(VENV)/.test  ## run the benchmarks; benchmarks/README.md holds the figures
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+mutants: $(VENV)/.test  ## put single faults into the science and print those that no test notices
+	$(BIN)/python benchmarks/mutants.py
 
 clean:  ## remove .venv and caches; homes stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
