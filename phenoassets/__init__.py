@@ -1,7 +1,7 @@
 """The science of phenoassets: plain functions over arrays and tables.
 
 Nothing below this package knows who runs it: no Dagster, no ``context``, no environment variable. Only
-``definitions.py`` (the composition root) and ``cli.py`` look up to the platform.
+``definitions.py`` (the composition root) and ``cli`` look up to the platform.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phenoassets.errors import ModelError
+from phenoassets.models.base import CardModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from phenoassets.models.card import Card, Pooling, Precision
-    from phenoassets.models.transform import Transform
 
 # Channels and shrinkage of each encoder module's output.
 _CHANNELS: Final = (128, 128, 128, 64, 64, 64, 32, 32, 4)
@@ -38,8 +38,6 @@ TORCH_DTYPES: Final[Mapping[Precision, torch.dtype]] = {
     "bf16": torch.bfloat16,
     "float16": torch.float16,
 }
-# On a CPU the first layer is computed in strips of rows whose output (128 channels) stays in the cache, and below the
-# size from which the allocator asks the system for fresh pages each time: four times as fast at 256 x 256 px.
 
 
 class ConvAE(nn.Module):
@@ -142,7 +140,7 @@ def trunk(encoder: nn.Sequential, layer: int) -> nn.Sequential:
     return nn.Sequential(*(nn.ReLU(inplace=i > 0) if isinstance(m, nn.ReLU) else m for i, m in enumerate(modules)))
 
 
-class ConvAEModel:
+class ConvAEModel(CardModel):
     """A ConvAE read out as its card says.
 
     Parameters
@@ -162,9 +160,7 @@ class ConvAEModel:
     ) -> None:
         if card.layer is None or card.pooling is None:
             raise ModelError(f"model {card.name}: its card names no layer and pooling")
-        self.card = card
-        self.device = torch.device(device)
-        self.precision: Precision = precision
+        super().__init__(card, device, precision)
         self.pooling: Pooling = card.pooling
         self._dtype = TORCH_DTYPES[precision]
         layers = trunk(network.encoder, card.layer).to(device=self.device, dtype=self._dtype)
@@ -177,26 +173,6 @@ class ConvAEModel:
                 f"model {card.name}: its card says dim {card.dim}, "
                 f"but layer {card.layer} with {card.pooling} gives {expected}"
             )
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self.card.name
-
-    @property
-    def dim(self) -> int:
-        """Width of an embedding."""
-        return self.card.dim
-
-    @property
-    def transform(self) -> Transform:
-        """How images are taken."""
-        return self.card.transform
-
-    @property
-    def digest(self) -> str:
-        """Digest of all that changes an embedding."""
-        return self.card.digest(self.precision)
 
     def embed(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Embed (n, h, w) corrected images into (n, dim) float32."""

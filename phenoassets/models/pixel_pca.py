@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from phenoassets.errors import ModelError
+from phenoassets.models.base import CardModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from phenoassets.models.transform import Transform
 
 
-class PixelPCAModel:
+class PixelPCAModel(CardModel):
     """Coordinates of resized images on principal components.
 
     Parameters
@@ -62,31 +63,9 @@ class PixelPCAModel:
         ]
         if problems:
             raise ModelError(f"model {card.name} holds no pixel PCA: {'; '.join(sorted(problems))}")
-        self.card = card
-        self.device = torch.device(device)
-        self.precision: Precision = precision
+        super().__init__(card, device, precision)
         self._mean = state["mean"].to(device=self.device, dtype=torch.float32)
         self._components = state["components"].to(device=self.device, dtype=torch.float32)
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self.card.name
-
-    @property
-    def dim(self) -> int:
-        """Width of an embedding."""
-        return self.card.dim
-
-    @property
-    def transform(self) -> Transform:
-        """How images are taken."""
-        return self.card.transform
-
-    @property
-    def digest(self) -> str:
-        """Digest of all that changes an embedding."""
-        return self.card.digest(self.precision)
 
     def embed(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Embed (n, h, w) corrected images into (n, dim) float32."""

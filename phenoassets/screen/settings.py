@@ -269,6 +269,7 @@ _COMPOUND_COLUMNS: Mapping[str, pl.DataType] = {
     "cas": pl.String(),
     "moa": pl.String(),
     "solvent": pl.String(),
+    "smiles": pl.String(),  # structure of the compound; carried, nothing is computed from it yet
 }
 
 

@@ -1,9 +1,12 @@
 """The guards of the layout: what the house must not lose."""
 
+import ast
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,48 @@ def test_types_are_checked_strictly_in_every_package():
     assert {f"{package}*" for package in mypy["packages"]} == set(
         project()["tool"]["setuptools"]["packages"]["find"]["include"]
     )
+
+
+# Distributions that no module imports by name, and what takes them.
+USED_BY_NAME = {
+    "dagster-webserver": "the UI, a program",
+    "dagster-dg-cli": "dg dev, a program",
+    "imagecodecs": "tifffile's codecs",
+    "scikit-image": "segmentation; until then a judge of colours in the tests",
+}
+TOOLS = {"pytest-timeout", "pytest-xdist", "ruff", "mypy"}
+
+
+def imported(*folders):
+    """Distributions that the code of these folders imports, by their names on the registry."""
+    found = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            found |= {name.split(".")[0] for name in names}
+    distributions = packages_distributions()
+    outside = {name for module in found - sys.stdlib_module_names for name in distributions.get(module, ())}
+    return {plain(name) for name in outside} - {"phenoassets"}
+
+
+def plain(name):
+    return name.lower().replace("_", "-")
+
+
+def test_dependencies_are_those_that_the_code_imports():
+    listed = {plain(name) for name in project()["project"]["dependencies"]}
+    assert listed == imported("phenoassets", "assets", "resources", "sensors") | set(USED_BY_NAME)
+
+
+def test_dependencies_of_the_tests_are_those_that_they_import():
+    listed = {plain(name) for name in project()["project"]["optional-dependencies"]["test"]}
+    product = {plain(name) for name in project()["project"]["dependencies"]}
+    assert listed == (imported("tests", "benchmarks") - product) | TOOLS
+
+
+def test_the_version_is_said_once_and_the_changelog_begins_with_it():
+    assert project()["project"]["dynamic"] == ["version"]
+    assert project()["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "phenoassets.__version__"}
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(r"^## (\S+)", changes, flags=re.MULTILINE)[1] == phenoassets.__version__
