@@ -47,6 +47,9 @@ PEAK: Final = 0.15
 LEAST_UM2: Final = 100.0
 """Smallest object, µm²: a living cell rounded up covers 150, dirt and the tips of neighbours less."""
 
+LEAST_CONFIDENCE: Final = 0.65
+"""Mean probability of a pixel of an object, below which it is none: what noise brings forth barely exceeds a half."""
+
 
 class UNet:
     """The cell network as a segmenter.
@@ -74,7 +77,13 @@ class UNet:
             weights_sha256=card.weights_sha256,
             um_per_pixel=WORKING_UM,
             intensity=card.intensity,
-            settings={"foreground": FOREGROUND, "smooth_um": SMOOTH_UM, "peak": PEAK, "least_um2": LEAST_UM2},
+            settings={
+                "foreground": FOREGROUND,
+                "smooth_um": SMOOTH_UM,
+                "peak": PEAK,
+                "least_um2": LEAST_UM2,
+                "least_confidence": LEAST_CONFIDENCE,
+            },
             credit=card.credit,
         )
 
@@ -109,7 +118,8 @@ class UNet:
 
 def cut(maps: NDArray[np.float32], um_per_pixel: float) -> Labels:
     """Objects of the three maps, (3, height, width) to (height, width)."""
-    inside = np.maximum(maps[CELL], maps[DEAD]) > FOREGROUND
+    probability = np.maximum(maps[CELL], maps[DEAD])
+    inside = probability > FOREGROUND
     near = ndimage.gaussian_filter(maps[CENTRE].astype(np.float64), SMOOTH_UM / um_per_pixel)
     near[~inside] = 0.0
     if not inside.any():
@@ -121,7 +131,8 @@ def cut(maps: NDArray[np.float32], um_per_pixel: float) -> Labels:
     lost = np.isin(parts, without)
     markers[lost] = n + parts[lost]
     labels = watershed(-near, markers, mask=inside).astype(np.int32)
-    return _without_small(labels, LEAST_UM2 / um_per_pixel**2)
+    sure = np.concatenate([[True], mean_over_objects(probability, labels) >= LEAST_CONFIDENCE])
+    return _without_small(np.where(sure[labels], labels, 0).astype(np.int32), LEAST_UM2 / um_per_pixel**2)
 
 
 def _without_small(labels: Labels, least: float) -> Labels:
