@@ -35,13 +35,16 @@ from phenoassets.segmentation.base import Floats, Labels, Segmentation, Segmente
 WORKING_UM: Final = 0.8
 """Size of a pixel at which cells are told apart, µm; finer than for covered area, since the gaps are narrow."""
 
+COARSEST_UM: Final = 1.24
+"""Pixels between `WORKING_UM` and this stay as they are, µm: enlarged noise would look like the texture of cells."""
+
 FOREGROUND: Final = 0.5
 """Probability from which on a pixel is an object's."""
 
-SMOOTH_UM: Final = 2.0
+SMOOTH_UM: Final = 1.5
 """Gaussian by which the nearness map is smoothed, µm, against ripples that would split cells."""
 
-PEAK: Final = 0.15
+PEAK: Final = 0.1
 """Height of a peak above its highest saddle from which on it is a cell of its own; the map runs from 0 to 1."""
 
 LEAST_UM2: Final = 100.0
@@ -82,6 +85,7 @@ class UNet:
                 "smooth_um": SMOOTH_UM,
                 "peak": PEAK,
                 "least_um2": LEAST_UM2,
+                "coarsest_um": COARSEST_UM,
                 "least_confidence": LEAST_CONFIDENCE,
             },
             credit=card.credit,
@@ -92,7 +96,7 @@ class UNet:
         inputs = network_input(image)
         if inputs is None or not inputs.any():
             return nothing(image.shape)
-        shape = working_shape(inputs.shape, um_per_pixel, WORKING_UM)
+        shape = working_shape(inputs.shape, um_per_pixel, min(max(um_per_pixel, WORKING_UM), COARSEST_UM))
         um = um_per_pixel * inputs.shape[0] / shape[0]
         seen = [self._view(inputs, shape, view, device) for view in views]
         maps = np.mean(seen, axis=0)
