@@ -38,6 +38,8 @@ class Recipe:
         Height and width of the result; None where it keeps those of the raw picture.
     step
         The function that does it; call `apply` instead, which checks.
+    estimator
+        How its illumination function is estimated, where it is part of the recipe; None leaves it to the settings.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Recipe:
     uses_illumination: bool
     side: int | None
     step: Callable[[NDArray[Any], NDArray[Any] | None], NDArray[Any]] = field(repr=False)
+    estimator: str | None = None
 
     @property
     def digest(self) -> str:
@@ -171,6 +174,15 @@ RECIPES: Final[dict[str, Recipe]] = {
             uses_illumination=True,
             side=None,
             step=flat_field,
+        ),
+        Recipe(
+            "retrospective",
+            1,
+            "The full frame divided by the background of its plate's own pictures, objects taken out (Dincu).",
+            uses_illumination=True,
+            side=None,
+            step=flat_field,
+            estimator="retrospective",
         ),
         Recipe(
             "paper",

@@ -6,6 +6,7 @@ pictures are used is the caller's choice, what is done with the function that of
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -64,11 +65,29 @@ def estimate_illumination(
     """
     if method not in METHODS or stride < 1 or limit < 1:
         raise ValueError(f"method must be one of {METHODS}, stride and limit at least 1: {method}, {stride}, {limit}")
+    reduced, shape = reduced_pictures(itertools.islice(images, 0, None, stride), limit)
+    stack = np.stack([small / np.float32(np.median(small)) for small in reduced])  # (n, h, w)
+    middle = np.median(stack, axis=0) if method == "median" else stack.mean(axis=0, dtype=np.float64)
+    trend = np.maximum(_parabola(middle), FLOOR)
+    small = trend if len(reduced) < FEW else trend * _smooth(middle / trend)
+    return as_function(small, shape, FLOOR)
+
+
+def reduced_pictures(
+    images: Iterable[NDArray[Any]], limit: int = LIMIT
+) -> tuple[list[NDArray[np.float32]], tuple[int, int]]:
+    """At most `limit` pictures reduced by the mean of 4 x 4 pixels, and the shape of the full ones.
+
+    Constant and dark pictures are passed over.
+
+    Raises
+    ------
+    ImageError
+        ``no_illumination`` when no picture is left, ``other_shape`` when shapes differ.
+    """
     shape: tuple[int, int] | None = None
     reduced: list[NDArray[np.float32]] = []
-    for number, image in enumerate(images):
-        if number % stride:
-            continue
+    for image in images:
         if shape is None:
             shape = (image.shape[0], image.shape[1])
         if image.shape != shape:
@@ -78,18 +97,18 @@ def estimate_illumination(
                 "one plate must have pictures of one size",
             )
         small = _reduce(image)
-        level = float(np.median(small))
-        if level > 0 and image.min() != image.max():
-            reduced.append(small / np.float32(level))
+        if float(np.median(small)) > 0 and image.min() != image.max():
+            reduced.append(small)
         if len(reduced) == limit:
             break
     if shape is None or not reduced:
         raise ImageError("no_illumination", "no picture to estimate the illumination from: all are empty or missing")
-    stack = np.stack(reduced)  # (n, h, w)
-    middle = np.median(stack, axis=0) if method == "median" else stack.mean(axis=0, dtype=np.float64)
-    trend = np.maximum(_parabola(middle), FLOOR)
-    small = trend if len(reduced) < FEW else trend * _smooth(middle / trend)
-    function = np.maximum(_enlarge(small, shape), FLOOR)
+    return reduced, shape
+
+
+def as_function(small: NDArray[Any], shape: tuple[int, int], floor: float) -> NDArray[np.float32]:
+    """Enlarge a reduced picture to `shape`, raise what lies below `floor`, and divide by the mean."""
+    function = np.maximum(_enlarge(small, shape), floor)
     return np.asarray(function / function.mean(dtype=np.float64), dtype=np.float32)
 
 
@@ -109,10 +128,15 @@ def _reduce(image: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(blocks.mean(axis=(1, 3), dtype=np.float32))
 
 
+def median_over_disk(small: NDArray[Any], radius: int = RADIUS) -> NDArray[np.float32]:
+    """Median over a disk, the outermost pixels repeated beyond the edge."""
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    disk = y * y + x * x <= radius * radius
+    return np.asarray(ndimage.median_filter(small.astype(np.float32), footprint=disk, mode="nearest"))
+
+
 def _smooth(middle: NDArray[Any]) -> NDArray[Any]:
-    y, x = np.ogrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1]
-    disk = y * y + x * x <= RADIUS * RADIUS
-    calm = ndimage.median_filter(middle.astype(np.float32), footprint=disk, mode="nearest")
+    calm = median_over_disk(middle)
     return np.asarray(ndimage.gaussian_filter(calm.astype(np.float64), RADIUS / 2, mode="nearest"))
 
 

@@ -6,6 +6,7 @@ What a plate holds goes in, the content of each ``zarr.json`` comes out. Nothing
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import DTypeLike
 from zarr.codecs import ZstdCodec
 
 from phenoassets.errors import StoreError
+from phenoassets.incucyte.names import parse_scan_id
 
 VERSION: Final = "0.5"
 AXES: Final = ("t", "c", "y", "x")
@@ -86,19 +88,43 @@ def well_document(fields: Sequence[int]) -> bytes:
     return group_document({"ome": {"version": VERSION, "well": {"images": images, "version": VERSION}}})
 
 
-def image_document(name: str, channels: Sequence[str], dtype: DTypeLike, um_per_pixel: float | None) -> bytes:
-    """``zarr.json`` of an image group: one resolution, axes t, c, y, x, a scale where the size of a pixel is known."""
+def interval_hours(scans: Sequence[str]) -> float | None:
+    """Median time between scans with these ids, hours; None where fewer than two tell a time.
+
+    OME-Zarr knows one interval for a whole time axis; the ids, kept under ``phenoassets``, hold each scan's own time.
+    """
+    try:
+        times = [parse_scan_id(scan) for scan in scans]
+    except ValueError:
+        return None
+    clock = 0 if all(elapsed is not None for elapsed, _ in times) else 1
+    if len(times) < 2 or any(time[clock] is None for time in times):
+        return None
+    start = dt.timedelta(0) if clock == 0 else dt.datetime(1970, 1, 1)
+    hours = sorted((time[clock] - start) / dt.timedelta(hours=1) for time in times)  # type: ignore[operator]
+    between = float(np.median(np.diff(hours)))
+    return between if between > 0 else None
+
+
+def image_document(
+    name: str, channels: Sequence[str], dtype: DTypeLike, um_per_pixel: float | None, scans: Sequence[str] = ()
+) -> bytes:
+    """``zarr.json`` of an image group: one resolution, axes t, c, y, x.
+
+    Time is in hours and space in µm where they are known; what is not has no unit, and a scale of 1.
+    """
     pixel = 1.0 if um_per_pixel is None else float(um_per_pixel)
+    between = interval_hours(scans)
     space: dict[str, str] = {"type": "space"} if um_per_pixel is None else {"type": "space", "unit": "micrometer"}
-    kinds = ({"type": "time"}, {"type": "channel"}, space, space)
+    time: dict[str, str] = {"type": "time"} if between is None else {"type": "time", "unit": "hour"}
+    kinds = (time, {"type": "channel"}, space, space)
+    scale = [1.0 if between is None else between, 1.0, pixel, pixel]
     integer = np.dtype(dtype).kind == "u"
     top = float(np.iinfo(np.dtype(dtype)).max) if integer else 1.0
     multiscale = {
         "name": name,
         "axes": [{"name": axis, **kind} for axis, kind in zip(AXES, kinds, strict=True)],
-        "datasets": [
-            {"path": ARRAY, "coordinateTransformations": [{"type": "scale", "scale": [1.0, 1.0, pixel, pixel]}]}
-        ],
+        "datasets": [{"path": ARRAY, "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
     }
     shown = [
         {

@@ -423,7 +423,11 @@ class PlateStore:
                 place = self.image_path(well, number)
                 documents[f"{place}/{hcs.ARRAY}/zarr.json"] = array
                 documents[f"{place}/zarr.json"] = hcs.image_document(
-                    f"{well} field {number}", contents.channels, contents.array_dtype, contents.um_per_pixel
+                    f"{well} field {number}",
+                    contents.channels,
+                    contents.array_dtype,
+                    contents.um_per_pixel,
+                    contents.scans,
                 )
             documents[f"{hcs.well_path(well)}/zarr.json"] = hcs.well_document(numbers)
         with ThreadPoolExecutor(8) as pool:  # each waits for the disk to say it is flushed

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from phenoassets.errors import SettingsError
 from phenoassets.imaging.correction import RECIPES
+from phenoassets.imaging.estimators import ESTIMATORS
 from phenoassets.incucyte.names import channel_in
 from phenoassets.incucyte.numbers import DecimalMarkError, Numbers, decide
 from phenoassets.incucyte.plate_maps.controls import NEVER, ControlRules, Untreated
@@ -89,12 +90,20 @@ class Correction(_Section):
     """How raw images are corrected."""
 
     recipe: str = Field("flat_field", description="a name of phenoassets.imaging.correction.RECIPES")
+    illumination: str = Field("ours", description="a name of phenoassets.imaging.estimators.ESTIMATORS")
     calibration_scans: Count = Field(3, description="first settled scans that illumination and limits come from")
+
+    @property
+    def estimator(self) -> str:
+        """How the illumination function is estimated: the recipe's own way, else `illumination`."""
+        return RECIPES[self.recipe].estimator or self.illumination
 
     @model_validator(mode="after")
     def _recipe_is_known(self) -> Correction:
         if self.recipe not in RECIPES:
             raise ValueError(f"recipe {self.recipe!r} is not known; choose one of {', '.join(RECIPES)}")
+        if self.illumination not in ESTIMATORS:
+            raise ValueError(f"illumination {self.illumination!r} is not known; choose one of {', '.join(ESTIMATORS)}")
         return self
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from shlex import quote as quoted
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from phenoassets.errors import ExportError, ImageError, ProfileError
-from phenoassets.imaging.illumination import estimate_illumination, spread
+from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
+from phenoassets.imaging.correction import RECIPES
+from phenoassets.imaging.estimators import ESTIMATORS
+from phenoassets.imaging.illumination import spread
 from phenoassets.imaging.quality import PHASE, estimate_limits, measure_grey
 from phenoassets.imaging.reading import read_image
 from phenoassets.screen.settings import Screen
@@ -29,8 +32,14 @@ def calibrate(screen: Screen, store: TableStore, plate: str, progress: Progress 
     """Estimate illumination and quality limits of each channel from the first settled scans, once; then leave them.
 
     Scans of which nothing can be used are passed over.
+
+    Raises
+    ------
+    StalenessError
+        If it was estimated in another way than the settings now name: it is frozen until the plate is imported again.
     """
     known = store.read("illumination", plate=plate)
+    _require_method(screen, known, plate)
     images = store.read("raw_images", plate=plate)
     scans = store.read("scans", plate=plate).sort("hours_since_start")
     channels = [c for c in images["channel"].unique().sort() if c not in set(known["channel"])]
@@ -63,6 +72,17 @@ def calibrate(screen: Screen, store: TableStore, plate: str, progress: Progress 
     frame = store.read("illumination", plate=plate)
     frozen = {f"frozen: {c}": ", ".join(s) for c, s in frame.select("channel", "scans").iter_rows()}
     return StepResult("illumination", frame.height - known.height, frame.height, version_of(frame), frozen | notes)
+
+
+def _require_method(screen: Screen, known: pl.DataFrame, plate: str) -> None:
+    correction = screen.settings.correction
+    others = known.filter(pl.col("method") != correction.estimator)
+    if others.height and RECIPES[correction.recipe].uses_illumination:
+        raise StalenessError(
+            f"plate {plate}: its illumination was estimated by {others['method'][0]!r}, screen.toml now asks for "
+            f"{correction.estimator!r}; phenoassets plate reimport {quoted(plate)} estimates it again, or set the old "
+            "way under [correction]"
+        )
 
 
 def _calibrate_channel(
@@ -101,7 +121,8 @@ def _calibrate_channel(
     ]
     flat = False
     try:
-        light = estimate_illumination(read_image(screen.exports / usable[n]) for n in spread(len(usable)))
+        estimate = ESTIMATORS[screen.settings.correction.estimator]
+        light = estimate(read_image(screen.exports / usable[n]) for n in spread(len(usable)))
     except ImageError as error:
         if channel == PHASE or error.reason != "no_illumination":
             raise ProfileError(f"plate {plate}, channel {channel}: {error}") from error
@@ -113,6 +134,7 @@ def _calibrate_channel(
         "plate": plate,
         "channel": channel,
         "digest": digest_of(light.tobytes().hex(), limits.to_json()),
+        "method": screen.settings.correction.estimator,
         "scans": scans,
         "n_images": len(usable),
         "height": light.shape[0],

@@ -308,6 +308,7 @@ _ALL: Final = (
             _PLATE,
             _CHANNEL,
             _c("digest", STR, "Digest of the calibration: illumination and quality limits"),
+            _c("method", STR, "How the illumination function was estimated"),
             _c("scans", pl.List(pl.String), "Scans it was estimated from"),
             _c("n_images", I32, "Images it was estimated from"),
             _c("height", I32, "Height", "px"),

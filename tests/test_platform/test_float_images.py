@@ -23,7 +23,16 @@ def plate_of(store, pictures):
         for row, picture in zip(raw, pictures, strict=True)
     ]
     light = [
-        {"plate": "P1", "channel": channel, "digest": "", "scans": ["s0"], "n_images": 1, "height": 1, "width": 1}
+        {
+            "plate": "P1",
+            "channel": channel,
+            "digest": "",
+            "method": "ours",
+            "scans": ["s0"],
+            "n_images": 1,
+            "height": 1,
+            "width": 1,
+        }
         | {"path": "", "limits": "{}"}
         for channel in sorted({picture[0] for picture in pictures})
     ]

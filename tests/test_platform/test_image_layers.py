@@ -11,7 +11,7 @@ from builders import embeddings_frame, image_rows, typed
 from ome_zarr_models.v05.hcs import HCS
 
 from phenoassets.admin import status as state
-from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
+from phenoassets.errors import ExportError, ImageError, ProfileError, SettingsError, StalenessError
 from phenoassets.figures import embeddings as embeddings_figures
 from phenoassets.figures import profiles as profiles_figures
 from phenoassets.imaging.store import PlateStore
@@ -501,3 +501,21 @@ def test_the_normalization_in_force_is_what_is_fixed_and_else_what_replicates_ch
     assert in_force() == Normalization("mad", sphere="screen", regularization=10.0)
     assert in_force(scale="none") == Normalization(None, sphere="screen", regularization=10.0)
     assert in_force(scale="std", sphere="plate", regularization=0.5) == Normalization(regularization=0.5)
+
+
+def test_the_way_light_is_estimated_is_frozen_with_the_plate(plate):
+    plate.settings("[correction]\nillumination = 'deepprofiler'")
+    plate.image("phase", 0)
+    plate.catalogue()
+    plate.pixels()
+    assert plate.store.read("illumination", plate="P1")["method"].to_list() == ["deepprofiler"]
+    plate.settings("[correction]\nrecipe = 'retrospective'")
+    with pytest.raises(StalenessError, match=r"by 'deepprofiler', screen\.toml now asks for 'retrospective'"):
+        plate.pixels()
+    plate.settings("[correction]\nrecipe = 'none'")  # which divides by nothing
+    plate.pixels()
+
+
+def test_an_unknown_way_to_estimate_light_is_refused(plate):
+    with pytest.raises(SettingsError, match="illumination 'basic' is not known; choose one of ours, deepprofiler"):
+        plate.settings("[correction]\nillumination = 'basic'")

@@ -162,7 +162,15 @@ def write_images(store, plate, mapped, scans, rng):
     light = store.home.illumination(plate) / "phase.npy"
     light.parent.mkdir(parents=True)
     np.save(light, np.linspace(0.9, 1.1, SHAPE[0] * SHAPE[1], dtype=np.float32).reshape(SHAPE))
-    row = {"plate": plate, "channel": "phase", "digest": "d", "scans": ["000d00h00m"], "n_images": 24, "limits": "{}"}
+    row = {
+        "plate": plate,
+        "channel": "phase",
+        "digest": "d",
+        "method": "ours",
+        "scans": ["000d00h00m"],
+        "n_images": 24,
+        "limits": "{}",
+    }
     row |= {"height": SHAPE[0], "width": SHAPE[1], "path": store.home.relative(light)}
     store.write("illumination", typed("illumination", [row]), plate=plate)
 

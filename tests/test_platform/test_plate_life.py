@@ -177,6 +177,7 @@ def test_only_the_plates_own_folder_is_renamed_in_a_path(landing):
     rows = [row | raw | {"path": path} for row, path in zip(image_rows("P1"), paths, strict=True)]
     landing.store.write("raw_images", typed("raw_images", rows), plate="P1")
     light = {"plate": "P1", "channel": "phase", "digest": "d", "scans": ["a"], "n_images": 1, "height": 1, "width": 1}
+    light["method"] = "ours"
     light |= {"path": "illumination/plate=P1/phase.npy", "limits": "{}"}
     landing.store.write("illumination", typed("illumination", [light]), plate="P1")
     (landing.exports / "P1").rename(landing.exports / "Q")

@@ -198,6 +198,7 @@ def test_stale_plates_are_listed_with_what_it_costs_to_make_them_anew(landing):
     store = landing.store
     landing.put("P1", range(4))
     light = {"plate": "P1", "channel": "phase", "digest": "d", "scans": ["a"], "n_images": 1, "height": 1, "width": 1}
+    light["method"] = "ours"
     store.write("illumination", typed("illumination", [light | {"path": "p", "limits": "{}"}]), plate="P1")
     image = {"plate": "P1", "well": "A01", "field": 1, "channel": "phase", "scan": "a", "image_id": "1"}
     raw = {"format": "t", "sha256": "0", "bytes": 3, "width": 1, "height": 1, "dtype": "uint8", "path": "P1/x.tif"}
