@@ -8,7 +8,7 @@ LOAD := import dagster as dg; from phenoassets.definitions import build_definiti
 	dg.Definitions.validate_loadable(build_definitions(home=Home("no-such-home")))
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo ui test lint format bench mutants clean
+.PHONY: help install demo ui test lint format bench mutants fuzz clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -50,6 +50,9 @@ bench: $(VENV)/.test  ## run the benchmarks; benchmarks/README.md holds the figu
 
 mutants: $(VENV)/.test  ## put single faults into the science and print those that no test notices
 	$(BIN)/python benchmarks/mutants.py
+
+fuzz: $(VENV)/.test  ## mutate sheets, tables and names for ten minutes
+	$(BIN)/python tests/fuzz.py --seconds 600
 
 clean:  ## remove .venv and caches; homes stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

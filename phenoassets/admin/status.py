@@ -16,6 +16,7 @@ import polars as pl
 from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.incucyte.landing import Landing
 from phenoassets.screen.plate_files import list_plate
+from phenoassets.screen.screen_maps import ScreenMaps
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.plates import plate_map_now, plate_row_now
 from phenoassets.steps.provenance import calibration_of, correction_recipe, embedding_recipe, model_digest
@@ -63,8 +64,8 @@ def known_plates(screen: Screen, store: TableStore, landing: Landing) -> list[st
     return sorted({*landed, *screen.plates["plate"], *store.plates("plates"), *store.plates("raw_images")})
 
 
-def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
-    """Look at one plate's export and tables; no image is opened."""
+def plate_state(screen: Screen, store: TableStore, plate: str, maps: ScreenMaps | None = None) -> PlateState:
+    """Look at one plate's export and tables; no image is opened. `maps` are the screen's, where they are read."""
     state = PlateState(plate)
     try:
         check_plate_name(plate)
@@ -82,7 +83,7 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
     except PhenoassetsError as error:
         state.problem = str(error)
     state.problem = state.problem or treatment_time_problem(store, plate)
-    state.stale = _stale_sheets(screen, store, state)
+    state.stale = _stale_sheets(screen, store, state, maps)
     state.missing = [layer for layer, parts in _layers(screen, store, plate) if not parts]
     try:
         state.stale += stale_layers(screen, store, plate)
@@ -91,11 +92,11 @@ def plate_state(screen: Screen, store: TableStore, plate: str) -> PlateState:
     return state
 
 
-def _stale_sheets(screen: Screen, store: TableStore, state: PlateState) -> list[str]:
+def _stale_sheets(screen: Screen, store: TableStore, state: PlateState, maps: ScreenMaps | None) -> list[str]:
     """Tables of a plate that its sheets now give otherwise; what is wrong with the sheets goes into its problem."""
     plate = state.plate
     try:
-        now = {"plates": plate_row_now(screen, plate), "plate_maps": plate_map_now(screen, plate)[1]}
+        now = {"plates": plate_row_now(screen, plate), "plate_maps": plate_map_now(screen, plate, maps)[1]}
         changed = [
             table
             for table, frame in now.items()
@@ -105,8 +106,8 @@ def _stale_sheets(screen: Screen, store: TableStore, state: PlateState) -> list[
     except PhenoassetsError as error:
         state.problem = state.problem or str(error)
         return []
-    lines = now["plate_maps"].filter(pl.col("role").is_in(["treatment", "positive_control"]))["cell_line"].unique()
-    controlled = now["plate_maps"].filter(role="negative_control")["cell_line"].unique()
+    lines = now["plate_maps"].filter(pl.col("role").is_in(["treatment", "positive_control"]))["control_group"].unique()
+    controlled = now["plate_maps"].filter(role="negative_control")["control_group"].unique()
     if bare := sorted(set(lines) - set(controlled)):
         text = f"plate {plate} has no negative control well of {', '.join(bare)}, whose conditions get no answers"
         state.problem = state.problem or text

@@ -13,6 +13,7 @@ from shlex import quote as quoted
 import dagster as dg
 import polars as pl
 
+from phenoassets.admin.plate_review import review_sheets
 from phenoassets.admin.rescan import find_rewritten
 from phenoassets.admin.status import PlateState, disk_use, free_bytes, known_plates, plate_state
 from phenoassets.cli.run import instance_of
@@ -23,6 +24,7 @@ from phenoassets.planning.exports import WatchState, retry_at
 from phenoassets.planning.plate_requests import removed_plates
 from phenoassets.planning.sheets import SheetRecord, SheetState
 from phenoassets.screen.plate_files import landing_of
+from phenoassets.screen.screen_maps import read_screen_maps
 from phenoassets.screen.settings import Screen
 from phenoassets.store.schemas import TABLES, Vector
 from phenoassets.store.tables import TableStore
@@ -82,12 +84,14 @@ def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[s
         landing, unreadable = Landing(), [f"problem: {error}"]
     plates = known_plates(screen, store, landing)
     platform = _ask_platform(screen, plates)
-    states = [plate_state(screen, store, plate) for plate in plates]
+    maps = read_screen_maps(screen, {plate: source.root for plate, source in landing.sources.items()})
+    states = [plate_state(screen, store, plate, maps) for plate in plates]
     removed = removed_plates(screen.home)
     used = disk_use(screen.home)
     rows = [_row(screen, state, platform, state.plate in removed, used.get(state.plate, {})) for state in states]
     lines = [*unreadable, *([platform.trouble] if platform.trouble else []), *_lines(screen, landing, states, used)]
     lines += _answers_line(screen, platform)
+    lines += review_sheets(screen, landing, maps) if not unreadable else []
     if rescan and not unreadable:
         lines += _rescanned(screen, store)
     return pl.DataFrame(rows, schema=COLUMNS, orient="row"), lines

@@ -256,6 +256,8 @@ def parse_stamp(text: str) -> Stamp | None:
         plain = pattern.sub(meant, plain)
     plain = plain.replace(": ", " ")
     found = [match for match in _TIME.finditer(plain) if match["mark"] != "."]
+    if len(found) > 1:  # the other is how far a zone is from UTC
+        found = [match for match in found if plain[match.start() - 1] not in "+-\u2212" or not match.start()]
     found = found or list(_TIME.finditer(plain))[-1:]
     if len(found) != 1:
         return None
@@ -319,15 +321,11 @@ def _half_day(before: str, after: str) -> tuple[str, str, str]:
     """What stands before and after the time without the word for its half of the day, and that word."""
     match = re.match(rf"\s*{_HALF}", after)
     if match is not None:
-        return before, after[match.end() :], _half_of(match[1])
+        return before, after[match.end() :], match[1]
     match = re.search(rf"{_HALF}\s*$", before)
     if match is not None:
-        return before[: match.start()], after, _half_of(match[1])
+        return before[: match.start()], after, match[1]
     return before, after, ""
-
-
-def _half_of(written: str) -> str:
-    return re.sub(r"[\s.]", "", written)
 
 
 def _time(match: re.Match[str], half: str) -> dt.time | None:
@@ -335,7 +333,7 @@ def _time(match: re.Match[str], half: str) -> dt.time | None:
     if half:
         if hour > 12:
             return None
-        hour = hour % 12 + (12 if half in _AFTER_NOON else 0)
+        hour = hour % 12 + (12 if re.sub(r"[\s.]", "", half) in _AFTER_NOON else 0)
     if hour == 24 and minute == second == 0:
         hour = 0
     try:
@@ -366,7 +364,8 @@ def _date(text: str, half: str) -> tuple[tuple[int, ...], tuple[str, ...], int |
 
 
 def _orders(widths: Sequence[int], half: str) -> tuple[str, ...]:
-    # An English twelve-hour clock is American, all else writes the day first; this decides only where both fit alike.
+    # An English twelve-hour clock is American, all else (a Spanish "p. m." too) writes the day first; this decides only
+    # where both fit alike.
     either = ("mdy", "dmy") if half in ("am", "pm") else ("dmy", "mdy")
     if len(widths) != 3 or max(widths[1:2]) > 2:
         return ()
