@@ -159,7 +159,7 @@ def _asset(
         reporter: Reporter,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the annotation and takes no generic one
         plate = context.partition_key if context.has_partition_key else ""
-        with tables.writing(plate, context.log.info) as store:
+        with tables.writing(plate, reporter.tell(context)) as store:
             task = Task(
                 screen=screen.load(),
                 store=store,

@@ -10,6 +10,8 @@ import dagster as dg
 
 from phenoassets.steps import Progress
 
+_DRAWN: set[Any] = set()
+
 
 class Reporter(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Hands out progress callbacks; ``log`` for runs of the platform, ``terminal`` for the command line."""
@@ -25,6 +27,16 @@ class Reporter(dg.ConfigurableResource):  # type: ignore[type-arg]
         if sys.stderr.isatty():
             return _bar(label)
         return _lines(_to_stderr, label)
+
+    def tell(self, context: dg.AssetExecutionContext) -> Callable[[str], None]:
+        """Lines on what is waited for: in the run's log, and on the terminal where there is one."""
+
+        def tell(line: str) -> None:
+            context.log.info(line)
+            if self.style == "terminal":
+                _to_stderr(line)
+
+        return tell
 
 
 def _lines(write: Callable[[str], object], label: str, unit: str = "images") -> Progress:
@@ -51,19 +63,29 @@ def _bar(label: str) -> Progress:
     def tell(done: int, total: int) -> None:
         if not bar.live.is_started and done < total:
             bar.start()
+            _DRAWN.add(bar)
         bar.update(task, completed=done, total=total)
         if done >= total:
             bar.stop()
+            _DRAWN.discard(bar)
 
     return tell
+
+
+def stop_bars() -> None:
+    """Leave the terminal as it was, and end the threads that draw on it: work has failed or is broken off."""
+    while _DRAWN:
+        _DRAWN.pop().stop()
 
 
 @contextmanager
 def terminal_progress(label: str, unit: str = "images") -> Iterator[Progress]:
     """Progress of work outside the platform: a bar on a terminal, plain lines in a log."""
     if sys.stderr.isatty():
-        tell = _bar(label)
-        yield tell
+        try:
+            yield _bar(label)
+        finally:
+            stop_bars()
     else:
         yield _lines(_to_stderr, label, unit)
 

@@ -66,7 +66,7 @@ def watch(
         If the landing folder or the cursor cannot be read.
     """
     instance = context.instance
-    for run_id in fail_orphaned_runs(instance):
+    for run_id in fail_orphaned_runs(instance, screen.home.locks):
         context.log.warning("run %s is marked as failed: its process is gone", run_id)
     before, granted = _apply_plate_requests(screen, WatchState.from_json(context.cursor), _granted(context.cursor))
     seen = poll(

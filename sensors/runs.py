@@ -5,13 +5,22 @@ nor planned here. Dagster notices a killed run only while the server that starte
 server would hold its plate's place in the queue for ever.
 """
 
+import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import dagster as dg
 import psutil
 
 from phenoassets.planning.exports import RunOutcome
-from phenoassets.store.locks import is_process, process_identity
+from phenoassets.store.locks import (
+    LEASE_SECONDS,
+    drop_run_lease,
+    is_process,
+    place,
+    process_identity,
+    run_holder,
+)
 
 _RUN_KEY = "dagster/run_key"
 _PARTITION = "dagster/partition"
@@ -48,35 +57,45 @@ def busy_plates(instance: dg.DagsterInstance) -> set[str]:
     return {run.tags[_PARTITION] for run in runs if _PARTITION in run.tags}
 
 
-def fail_orphaned_runs(instance: dg.DagsterInstance) -> list[str]:
+def fail_orphaned_runs(instance: dg.DagsterInstance, locks: Path | None = None) -> list[str]:
     """Mark runs as failed whose process is gone, and free the places in pools that ended runs still hold.
 
-    Nothing waits for such runs afterwards.
+    A process of this host, boot and PID namespace is looked for; of any other one its run's lease says whether it
+    lives. Nothing waits for such runs afterwards.
+
+    Parameters
+    ----------
+    instance
+        Dagster's instance.
+    locks
+        Folder of the home's locks, with the leases of runs; none are known without it.
 
     Returns
     -------
     list
         Ids of the runs that were marked.
     """
-    buried = []
+    failed = []
     for run in instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
-        pid = _orphaned_pid(instance, run)
+        pid = _orphaned_pid(instance, run, locks)
         if pid is None:
             continue
         again = instance.get_run_by_id(run.run_id)  # it may have ended well since; a dead process writes no more
         if again is not None and again.status == dg.DagsterRunStatus.STARTED:
             instance.report_run_failed(again, f"its process {pid} is gone: killed, or the machine was restarted")
-            buried.append(run.run_id)
+            failed.append(run.run_id)
+            if locks is not None:
+                drop_run_lease(locks, run.run_id)
     _release_pool_slots(instance)
-    return buried
+    return failed
 
 
 def process_tag(run_id: str, pid: int) -> dict[str, str]:
-    """Tag that says which process `pid` is, as its number may be another's later and clocks are set.
+    """Tag that says which process `pid` is and where, as its number may be another's later or elsewhere.
 
     The run is named too, since a run that repeats another inherits its tags.
     """
-    return {_PROCESS: f"{run_id} {pid} {process_identity(pid) or 'gone'}"}
+    return {_PROCESS: f"{run_id} {pid} {place()} {process_identity(pid) or 'gone'}"}
 
 
 def _release_pool_slots(instance: dg.DagsterInstance) -> None:
@@ -94,23 +113,28 @@ def _release_pool_slots(instance: dg.DagsterInstance) -> None:
             storage.free_concurrency_slots_for_run(run_id)
 
 
-def _orphaned_pid(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
-    """Process that a run was last executed by, if it is known and gone; which one it is, is kept while it lives."""
-    records = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=False)
-    for record in records.records:
+def _orphaned_pid(instance: dg.DagsterInstance, run: dg.DagsterRun, locks: Path | None) -> int | None:
+    """Process that a run was last executed by, if it is known and gone."""
+    known = run.tags.get(_PROCESS, "").split(maxsplit=3)
+    told = int(known[1]) if len(known) == 4 and known[0] == run.run_id else None
+    if told is not None and known[2] == place():
+        return None if is_process(told, known[3]) else told
+    holder = run_holder(locks, run.run_id) if locks is not None else None
+    if holder is not None:
+        return None if holder[1] else holder[0]
+    # Not seen from here, or not begun yet: silence for as long as a lease lasts is what is left to judge by.
+    records = instance.get_records_for_run(run.run_id, ascending=False).records
+    if not records or time.time() - records[0].timestamp < LEASE_SECONDS:
+        return None
+    if told is not None:
+        return told
+    for record in records:
         event = record.event_log_entry.dagster_event
         data = event.event_specific_data if event is not None else None
         value = (getattr(data, "metadata", None) or {}).get("pid")
-        if value is None:
-            continue
-        pid = int(str(value.value))
-        known_run, known_pid, identity = run.tags.get(_PROCESS, "- - -").split(maxsplit=2)
-        if (known_run, known_pid) == (run.run_id, str(pid)):
-            return None if is_process(pid, identity) else pid
-        if not _may_be_alive(pid, record.timestamp):
-            return pid
-        instance.add_run_tags(run.run_id, process_tag(run.run_id, pid))
-        return None
+        if value is not None:
+            pid = int(str(value.value))
+            return None if _may_be_alive(pid, record.timestamp) else pid
     return None
 
 

@@ -42,6 +42,9 @@ class _Commands(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("stopped by Ctrl-C", err=True)
+            ctx.exit(130)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -75,14 +78,18 @@ def simulate(folder: Path, plates: int, wells: int, hours: float, interval: floa
 def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str | None) -> None:
     """Materialize what is new: every plate among the exports, then the screen's answers."""
     from phenoassets.admin.homes import prepare_home
-    from phenoassets.cli.run import run_screen
+    from phenoassets.cli.run import end_runs, run_screen
+    from phenoassets.cli.stopping import until_stopped
     from phenoassets.definitions import build_definitions
 
     place = Home(home)
     chosen = tuple(filter(None, (m.strip() for m in models.split(",")))) if models else ()
     screen = prepare_home(place, exports, models=chosen)
     definitions = build_definitions(home=place, progress="terminal")
-    outcome = run_screen(definitions, screen, plates, chosen or screen.settings.models, tell=_say)
+    named = chosen or screen.settings.models
+    outcome = until_stopped(
+        lambda: run_screen(definitions, screen, plates, named, tell=_say), on_stop=lambda: end_runs(place)
+    )
     for failure in outcome.failures:
         click.echo(f"error: {failure}", err=True)
     if not outcome.ok:
@@ -164,11 +171,16 @@ def doctor(home: Path) -> None:
 def demo(home: Path, seed: int) -> None:
     """Simulate a screen into HOME, materialize everything and compare what was found with the truth."""
     from phenoassets.cli.demo import run_demo
+    from phenoassets.cli.run import end_runs
+    from phenoassets.cli.stopping import until_stopped
     from phenoassets.definitions import build_definitions
 
     place = Home(home)
     with _terminal_progress("simulate") as progress:
-        ok = run_demo(place, seed, lambda: build_definitions(home=place, progress="terminal"), progress, _say)
+        ok = until_stopped(
+            lambda: run_demo(place, seed, lambda: build_definitions(home=place, progress="terminal"), progress, _say),
+            on_stop=lambda: end_runs(place),
+        )
     sys.exit(0 if ok else 1)
 
 

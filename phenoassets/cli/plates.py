@@ -109,7 +109,7 @@ def _require_idle(home: Home, plate: str) -> None:
     if not home.dagster.is_dir():
         return
     with instance_of(home) as instance:
-        fail_orphaned_runs(instance)
+        fail_orphaned_runs(instance, home.locks)
         if plate in busy_plates(instance):
             raise StoreError(f"plate {plate}: a run of it waits or is under way; let it end, or cancel it in the UI")
 

@@ -8,9 +8,10 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import dagster as dg
@@ -23,11 +24,16 @@ from phenoassets.screen.plate_files import list_plate
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.effects import unknown_curated_conditions
 from phenoassets.store.home import Home, check_plate_name
+from phenoassets.store.locks import HEARTBEAT_SECONDS, release_all
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
+from resources.reporter import stop_bars
 from sensors.runs import fail_orphaned_runs, process_tag
 
 _SETTINGS = Path(__file__).resolve().parents[2] / "dagster.yaml"
+
+
+_OURS: set[str] = set()  # runs of this process
 
 
 @dataclass
@@ -58,6 +64,21 @@ def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+def end_runs(home: Home) -> None:
+    """Say that the runs of this process are over, and give back its locks and places: it is about to end."""
+    stop_bars()
+    if not _OURS:
+        release_all()
+        return
+    with suppress(dg.DagsterError, OSError), instance_of(home) as instance:
+        for run_id in list(_OURS):
+            run = instance.get_run_by_id(run_id)
+            if run is not None and not run.is_finished:
+                instance.report_run_canceled(run, "stopped by a signal")
+            instance.event_log_storage.free_concurrency_slots_for_run(run_id)
+    release_all()
+
+
 def run_screen(
     definitions: dg.Definitions,
     screen: Screen,
@@ -86,9 +107,8 @@ def run_screen(
     per_plate = [key for key in keys if key.path[0] != "warehouse" and TABLES[key.path[0]].grain == "plate"]
     answers = [key for key in keys if key not in per_plate]
     plates = plates_to_run(screen, named)
-    with instance_of(screen.home) as instance:
-        for run_id in fail_orphaned_runs(instance):
-            tell(f"run {run_id} is marked as failed: its process is gone")
+    with instance_of(screen.home) as instance, ExitStack() as stack:
+        stack.enter_context(_failing_orphaned_runs(screen.home, tell))
         for number, plate in enumerate(plates, start=1):
             tell(f"plate {plate} ({number} of {len(plates)})")
             outcome.failures += _run_plate(definitions, instance, screen, plate, per_plate)
@@ -98,6 +118,31 @@ def run_screen(
             unheeded = unknown_curated_conditions(screen, TableStore(screen.home))
             outcome.failures += [unheeded] if unheeded else []
     return outcome
+
+
+@contextmanager
+def _failing_orphaned_runs(home: Home, tell: Callable[[str], None]) -> Iterator[None]:
+    """Fail runs whose process is gone, now and every few seconds: one may hold the place in a pool we wait for."""
+    ended = Event()
+
+    def look() -> None:
+        with instance_of(home) as instance:
+            for run_id in fail_orphaned_runs(instance, home.locks):
+                tell(f"run {run_id} is marked as failed: its process is gone")
+
+    def go_on() -> None:
+        while not ended.wait(HEARTBEAT_SECONDS):
+            with suppress(Exception):  # a busy database; the next look may find it free
+                look()
+
+    look()
+    thread = Thread(target=go_on, name="orphaned runs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _run_plate(
@@ -128,6 +173,7 @@ def _execute(
 ) -> list[str]:
     job = definitions.resolve_implicit_global_asset_job_def()
     run_id = str(uuid.uuid4())
+    _OURS.add(run_id)
     result = job.execute_in_process(
         instance=instance,
         run_id=run_id,

@@ -1,8 +1,9 @@
-"""One writer a plate: a lock file that names its holder.
+"""One writer a plate: a lock file that names its holder and is renewed while the holder works.
 
-In goes a folder and a name; out comes a context in which nobody else holds that name. A lock whose process is gone
-is named and broken; one held on another host is waited for and then named. What is written under the lock is the
-caller's.
+In goes a folder and a name; out comes a lease: nobody else holds that name, and `Lease.require` says before each
+commit whether that is still so. A process of the same host, boot and PID namespace is judged by whether it lives; of
+any other nothing can be seen but its lock, which counts as given up once it was not renewed for two minutes. What is
+written under the lock is the caller's.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,9 +24,88 @@ import psutil
 from phenoassets.errors import StoreError
 from phenoassets.store.tables import translated
 
+LEASE_SECONDS: Final = 120.0  # a lock that was not renewed for so long is given up
+HEARTBEAT_SECONDS: Final = 20.0  # five renewals may be lost to a slow share before a lease ends
+# A clock that was set makes a lock look old: it is watched for longer than one renewal before it is believed.
+_WATCHED_SECONDS: Final = 1.5 * HEARTBEAT_SECONDS
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_MACHINE_ID: Final = Path("/etc/machine-id")
+_PID_NAMESPACE: Final = Path("/proc/self/ns/pid")
 _SAME_SECONDS: Final = 2.0
 _UNTOLD: Final = "untold"
+# No plate can have these names, which begin with a dot.
+SCREEN_LOCK: Final = ".screen"
+SERVER_LOCK: Final = ".server"
+_CALLED: Final = {SCREEN_LOCK: "the screen's answers", SERVER_LOCK: "the UI of this home"}
+
+
+class Lease:
+    """A lock that this process holds; a thread renews it until it is released.
+
+    Parameters
+    ----------
+    path
+        The lock file, which names this process already.
+    what
+        What is locked, for messages.
+    token
+        What tells this holder from every other one.
+    heartbeat_seconds
+        Time between two renewals.
+    """
+
+    def __init__(self, path: Path, what: str, token: str, heartbeat_seconds: float = HEARTBEAT_SECONDS) -> None:
+        self._path, self._what, self._token = path, what, token
+        # The open file is renewed, not the name: a lock that another broke and took is never renewed for it.
+        self._file = os.open(path, os.O_RDWR)
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._renew, args=(heartbeat_seconds,), name="lease", daemon=True)
+        self._thread.start()
+        _HELD.add(self)
+
+    def require(self) -> None:
+        """Say nothing while the lock is held.
+
+        Raises
+        ------
+        StoreError
+            If another process took it, since this one was silent for longer than a lease lasts.
+        """
+        with contextlib.suppress(OSError):
+            os.utime(self._file)
+        found = _read(self._path)
+        if found.get("token") != self._token:
+            by = f"process {found.get('pid')} on {found.get('host')}" if found else "another process"
+            raise StoreError(
+                f"{self._what}: this process was silent for over {LEASE_SECONDS:.0f} s and {by} took its lock; nothing "
+                "more is written here, run again"
+            )
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._released.set()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        _HELD.discard(self)
+        with contextlib.suppress(OSError):
+            if _read(self._path).get("token") == self._token:
+                self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.close(self._file)
+
+    def _renew(self, seconds: float) -> None:
+        while not self._released.wait(seconds):
+            with contextlib.suppress(OSError):  # a share that is away for a moment
+                os.utime(self._file)
+
+
+_HELD: set[Lease] = set()
+
+
+def release_all() -> None:
+    """Give back every lock of this process, which is about to end."""
+    for lease in list(_HELD):
+        lease.release()
 
 
 @contextlib.contextmanager
@@ -35,7 +116,8 @@ def plate_lock(
     wait_seconds: float = 3600.0,
     tell: Callable[[str], None] = lambda _: None,
     poll_seconds: float = 0.5,
-) -> Iterator[None]:
+    lease_seconds: float = LEASE_SECONDS,
+) -> Iterator[Lease]:
     """Hold the lock of `plate` while the context lasts.
 
     Parameters
@@ -43,13 +125,15 @@ def plate_lock(
     folder
         Where lock files lie.
     plate
-        Whose lock.
+        Whose lock; or `SCREEN_LOCK`, `SERVER_LOCK`.
     wait_seconds
         How long another holder is waited for.
     tell
         Called with one line when a lock is waited for or a stale one is broken.
     poll_seconds
         Time between two looks.
+    lease_seconds
+        How long the lock of a process that cannot be seen stands without being renewed.
 
     Raises
     ------
@@ -57,44 +141,140 @@ def plate_lock(
         If the lock is still held after `wait_seconds`; names host and process.
     """
     path = folder / f"{plate}.lock"
-    mine = {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started": psutil.Process().create_time(),  # all that an earlier version compares
-        "process": process_identity(os.getpid()),
-        "token": os.urandom(8).hex(),
-    }
+    what = _CALLED.get(plate, f"plate {plate}")
     with translated(path):
         folder.mkdir(parents=True, exist_ok=True)
-        _acquire(path, plate, mine, time.monotonic() + wait_seconds, tell, poll_seconds)
+        mine = _myself()
+        _acquire(path, what, mine, time.monotonic() + wait_seconds, tell, poll_seconds, lease_seconds)
+        lease = Lease(path, what, mine["token"], min(HEARTBEAT_SECONDS, lease_seconds / 6))
     try:
-        yield
+        yield lease
     finally:
-        if _read(path).get("token") == mine["token"]:
-            path.unlink(missing_ok=True)
+        lease.release()
+
+
+@contextlib.contextmanager
+def run_lease(folder: Path, run_id: str) -> Iterator[Lease]:
+    """Show that the process of run `run_id` lives, to those who cannot see it."""
+    path = _run_file(folder, run_id)
+    with translated(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mine = _myself()
+        path.unlink(missing_ok=True)
+        _try_create(path, mine)
+        lease = Lease(path, f"run {run_id}", mine["token"])
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def run_holder(folder: Path, run_id: str) -> tuple[int, bool] | None:
+    """Process of run `run_id` by its lease, and whether it lives; None where there is no lease."""
+    path = _run_file(folder, run_id)
+    found = _read(path)
+    if not found:
+        return None
+    lives = not _is_gone(found) if _is_here(found) else _age(path) < LEASE_SECONDS
+    return found["pid"], lives
+
+
+def drop_run_lease(folder: Path, run_id: str) -> None:
+    """Delete what a run that has ended left."""
+    with contextlib.suppress(OSError):
+        _run_file(folder, run_id).unlink(missing_ok=True)
+
+
+def place() -> str:
+    """Where process numbers mean what they mean here: this host, its boot and the PID namespace."""
+    try:
+        namespace = str(_PID_NAMESPACE.readlink())
+    except OSError:
+        namespace = ""
+    try:
+        machine = _MACHINE_ID.read_text().strip()
+    except OSError:
+        machine = ""
+    return "/".join((socket.gethostname(), machine, _boot(), namespace)).replace(" ", "_")
+
+
+def _run_file(folder: Path, run_id: str) -> Path:
+    return folder / "runs" / f"{run_id}.lock"
+
+
+def _myself() -> dict[str, Any]:
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": psutil.Process().create_time(),  # all that the first version compares
+        "process": process_identity(os.getpid()),
+        "place": place(),
+        "token": os.urandom(8).hex(),
+    }
 
 
 def _acquire(
-    path: Path, plate: str, mine: dict[str, Any], deadline: float, tell: Callable[[str], None], poll: float
+    path: Path,
+    what: str,
+    mine: dict[str, Any],
+    deadline: float,
+    tell: Callable[[str], None],
+    poll: float,
+    lease_seconds: float,
 ) -> None:
     told = False
+    seen: tuple[Any, float] | None = None
+    since = time.monotonic()
     while True:
         if _try_create(path, mine):
             return
-        found = _read(path)
-        if found and _is_stale(found):
-            tell(f"plate {plate}: breaking the lock of process {found['pid']} on {found['host']}, which is gone")
+        found, renewed = _read(path), _renewed(path)
+        if (found.get("token"), renewed) != seen:
+            seen, since = (found.get("token"), renewed), time.monotonic()
+        why = "which is gone" if found and _is_gone(found) else ""
+        if found and not _is_here(found) and "place" in found and _has_expired(path, since, lease_seconds):
+            why = f"which has not renewed it for {lease_seconds:.0f} s"
+        if why:
+            tell(f"{what}: breaking the lock of process {found['pid']} on {found['host']}, {why}")
             _break(path, found)
             continue
         if time.monotonic() > deadline:
             raise StoreError(
-                f"plate {plate} is being written by process {found.get('pid')} on {found.get('host')}; wait for it, "
+                f"{what} is held by process {found.get('pid')} on {found.get('host')}; wait for it, "
                 f"or delete {path} if that process is gone"
             )
         if found and not told:
-            tell(f"plate {plate}: waiting for process {found.get('pid')} on {found.get('host')}")
+            tell(f"{what}: waiting for process {found.get('pid')} on {found.get('host')}")
             told = True
         time.sleep(poll)
+
+
+def _has_expired(path: Path, since: float, lease_seconds: float) -> bool:
+    watched = time.monotonic() - since
+    if watched >= lease_seconds:
+        return True
+    return watched >= min(_WATCHED_SECONDS, lease_seconds) and _age(path) >= lease_seconds
+
+
+def _renewed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _age(path: Path) -> float:
+    """Seconds since `path` was renewed, both times by the clock of the file system, which hosts share."""
+    probe = path.with_name(f".{path.name}.{os.urandom(8).hex()}.now")
+    try:
+        probe.touch()
+        now = probe.stat().st_mtime
+    except OSError:  # may only be read
+        now = time.time()
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+    return now - _renewed(path) / 1e9
 
 
 def _try_create(path: Path, content: dict[str, Any]) -> bool:
@@ -129,8 +309,13 @@ def _read(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _is_stale(found: dict[str, Any]) -> bool:
-    if found.get("host") != socket.gethostname():
+def _is_here(found: dict[str, Any]) -> bool:
+    # Locks of an earlier version say no more than their host.
+    return bool(found["place"] == place()) if "place" in found else found.get("host") == socket.gethostname()
+
+
+def _is_gone(found: dict[str, Any]) -> bool:
+    if not _is_here(found):
         return False
     pid = found.get("pid")
     return not isinstance(pid, int) or not is_process(pid, found.get("process"))

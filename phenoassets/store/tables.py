@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from shlex import quote as quoted
 
@@ -82,11 +82,14 @@ class TableStore:
         The home.
     software
         Version of the software, written beside the recipe as information.
+    require
+        Called before a file takes its name; raises where the writer has lost its lock.
     """
 
-    def __init__(self, home: Home, software: str = "") -> None:
+    def __init__(self, home: Home, software: str = "", require: Callable[[], None] = lambda: None) -> None:
         self.home = home
         self._software = software
+        self._require = require
 
     # Where
 
@@ -188,6 +191,7 @@ class TableStore:
             stamp = {_RECIPE: recipe.encode(), _SOFTWARE: self._software.encode()}
             stamped = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **stamp})
             pq.write_table(stamped, temporary, compression="zstd", row_group_size=_ROWS_A_GROUP)
+            self._require()
 
     def drop(self, table: str, *, model: str | None = None, plate: str | None = None) -> None:
         """Delete a table's files of one plate."""

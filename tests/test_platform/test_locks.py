@@ -7,11 +7,15 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import psutil
 import pytest
 
 from phenoassets.errors import StoreError
+from phenoassets.store import locks
 from phenoassets.store.locks import is_process, plate_lock, process_identity
+from phenoassets.store.schemas import TABLES
+from resources.table_store import TableStoreResource
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="tells processes apart by /proc")
 
@@ -19,7 +23,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="tells processes a
 def test_two_threads_of_control_never_hold_one_plate(tmp_path):
     with (
         plate_lock(tmp_path, "P1"),
-        pytest.raises(StoreError, match=r"plate P1 is being written by process \d+"),
+        pytest.raises(StoreError, match=r"plate P1 is held by process \d+"),
         plate_lock(tmp_path, "P1", wait_seconds=0, poll_seconds=0.01),
     ):
         pass
@@ -53,7 +57,7 @@ def test_a_step_of_the_clock_breaks_no_lock_of_a_living_process(tmp_path, monkey
     with plate_lock(tmp_path, "P1"):
         monkeypatch.setattr(psutil.Process, "create_time", lambda self: create_time(self) + seconds)
         with (
-            pytest.raises(StoreError, match=f"plate P1 is being written by process {os.getpid()} on"),
+            pytest.raises(StoreError, match=f"plate P1 is held by process {os.getpid()} on"),
             plate_lock(tmp_path, "P1", wait_seconds=0, poll_seconds=0.01),
         ):
             pass
@@ -135,6 +139,72 @@ def test_a_lock_of_another_host_is_waited_for_and_never_broken(tmp_path):
     ):
         pass
     assert json.loads((tmp_path / "P1.lock").read_text()) == lock
+
+
+@pytest.mark.parametrize("part", ["boot", "namespace", "host"])
+def test_the_lock_of_a_process_that_cannot_be_seen_is_waited_for_while_it_is_renewed(tmp_path, monkeypatch, part):
+    with plate_lock(tmp_path, "P1", lease_seconds=0.6):  # renewed every 0.1 s
+        found = json.loads((tmp_path / "P1.lock").read_text())
+        found["pid"] = 2**22 + 1  # no process of ours
+        (tmp_path / "P1.lock").write_text(json.dumps(found))
+        if part == "boot":
+            monkeypatch.setattr(locks, "_boot", lambda: "another")
+        elif part == "namespace":
+            monkeypatch.setattr(locks, "_PID_NAMESPACE", tmp_path / "none")
+        else:
+            monkeypatch.setattr(locks.socket, "gethostname", lambda: "another")
+        with (
+            pytest.raises(StoreError, match="plate P1 is held by process"),
+            plate_lock(tmp_path, "P1", wait_seconds=1.5, poll_seconds=0.02, lease_seconds=0.6),
+        ):
+            pass
+
+
+def test_a_lock_that_nobody_renews_is_broken_once_its_lease_is_over_and_its_holder_stops(tmp_path, monkeypatch):
+    told = []
+    with plate_lock(tmp_path, "P1") as first:  # renewed every 20 s
+        first.require()
+        monkeypatch.setattr(locks, "_boot", lambda: "another")
+        started = time.monotonic()
+        with plate_lock(tmp_path, "P1", tell=told.append, poll_seconds=0.02, lease_seconds=0.5) as second:
+            assert time.monotonic() - started >= 0.5
+            second.require()
+            with pytest.raises(StoreError, match=r"plate P1: this process was silent .* took its lock; nothing more"):
+                first.require()
+    assert told == [
+        f"plate P1: waiting for process {os.getpid()} on {socket.gethostname()}",
+        f"plate P1: breaking the lock of process {os.getpid()} on {socket.gethostname()}, which has not renewed it "
+        "for 0 s",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_lost_its_lock_leaves_the_table_as_it_was(home):
+    tables = TableStoreResource(home=str(home.root))
+    with tables.writing("P1", lambda _: None) as store:
+        row = (
+            TABLES["plates"]
+            .empty()
+            .clear(1)
+            .with_columns(plate=pl.lit("P1"), cell_line=pl.lit("MCF7"), dilution=1.0, status=pl.lit("imaged"))
+        )
+        store.write("plates", row, plate="P1")
+        (home.locks / "P1.lock").write_text(json.dumps({"token": "other", "pid": 1, "host": "elsewhere"}))
+        before = [file.read_bytes() for file in store.parts("plates")]
+        with pytest.raises(StoreError, match="process 1 on elsewhere took its lock"):
+            store.write("plates", row.with_columns(cell_line=pl.lit("A549")), plate="P1")
+        assert [file.read_bytes() for file in store.parts("plates")] == before
+    (home.locks / "P1.lock").unlink()
+
+
+def test_two_writers_of_the_screens_answers_wait_for_each_other(home):
+    tables = TableStoreResource(home=str(home.root), lock_wait_seconds=0)
+    with (
+        tables.writing("", lambda _: None),
+        pytest.raises(StoreError, match="the screen's answers is held by"),
+        tables.writing("", lambda _: None),
+    ):
+        pass
 
 
 def _count(folder, file, times):

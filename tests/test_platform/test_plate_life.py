@@ -229,7 +229,7 @@ def test_every_step_takes_the_lock_of_the_plate(landing, monkeypatch):
     steps = remove(landing.screen, "P1")
     with plate_lock(landing.home.locks, "P1"):
         for _, act in steps:
-            with pytest.raises(StoreError, match="plate P1 is being written by process"):
+            with pytest.raises(StoreError, match="plate P1 is held by process"):
                 act()
     assert plate_folders(landing.home, "P1")
     do(steps)

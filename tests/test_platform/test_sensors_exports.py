@@ -1,6 +1,7 @@
 """The export sensor: which runs it asks for while plates are copied, fail, change or cannot be read."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -22,10 +23,11 @@ from phenoassets.incucyte.walking import walk
 from phenoassets.planning.exports import WatchState
 from phenoassets.screen.plate_files import list_plate
 from phenoassets.steps.catalogue import catalogue_images, settled_files
+from phenoassets.store.locks import LEASE_SECONDS, run_lease
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
 from sensors.exports import export_sensor
-from sensors.runs import busy_plates, fail_orphaned_runs, last_outcome, outcomes_of
+from sensors.runs import busy_plates, fail_orphaned_runs, last_outcome, outcomes_of, process_tag
 
 
 @pytest.fixture
@@ -330,44 +332,74 @@ def step_the_clock(monkeypatch, seconds):
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: create_time(self) + seconds)
 
 
-def test_a_run_whose_process_is_gone_is_marked_as_failed_and_one_that_lives_is_not(instance):
+def after_silence(monkeypatch):
+    """As if every run had said nothing for longer than a lease lasts."""
+    clock = time.time
+    monkeypatch.setattr("sensors.runs.time.time", lambda: clock() + LEASE_SECONDS + 1)
+
+
+def gone_pid():
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    dead, alive = start(instance, gone.pid), start(instance, os.getpid())
+    return gone.pid
+
+
+def test_a_run_whose_process_is_gone_is_marked_as_failed_and_one_that_lives_is_not(instance, monkeypatch):
+    dead, alive = start(instance, gone_pid()), start(instance, os.getpid())
     unknown = new_run(dg.DagsterRunStatus.STARTED, {})
     instance.add_run(unknown)
+    assert fail_orphaned_runs(instance) == []  # it may be another host's, and about to take its lease
+    after_silence(monkeypatch)
     assert fail_orphaned_runs(instance) == [dead]
     assert instance.get_run_by_id(dead).status == dg.DagsterRunStatus.FAILURE
     assert instance.get_run_by_id(alive).status == dg.DagsterRunStatus.STARTED
     assert instance.get_run_by_id(unknown.run_id).status == dg.DagsterRunStatus.STARTED
 
 
+def tagged(instance, pid):
+    run_id = start(instance, pid)
+    instance.add_run_tags(run_id, process_tag(run_id, pid))
+    return run_id
+
+
+def test_a_tagged_run_whose_process_is_gone_here_is_marked_at_once(instance):
+    dead = tagged(instance, gone_pid())
+    assert fail_orphaned_runs(instance) == [dead]
+
+
 def test_a_living_run_is_left_alone_whatever_the_clock_does(instance, monkeypatch):
-    start(instance, os.getpid())
-    step_the_clock(monkeypatch, 7200.0)
-    assert fail_orphaned_runs(instance) == []
-    step_the_clock(monkeypatch, 1e7)  # it is known by now
-    assert fail_orphaned_runs(instance) == []
-    step_the_clock(monkeypatch, -2e7)
-    assert fail_orphaned_runs(instance) == []
+    tagged(instance, os.getpid())
+    after_silence(monkeypatch)
+    for seconds in (7200.0, 1e7, -2e7):
+        step_the_clock(monkeypatch, seconds)
+        assert fail_orphaned_runs(instance) == []
 
 
-def test_a_run_whose_number_has_gone_to_another_process_is_marked_as_failed(instance, monkeypatch):
+@pytest.mark.parametrize("part", ["_boot", "socket.gethostname"])
+def test_a_run_of_another_boot_or_host_is_judged_by_its_lease_alone(instance, tmp_path, monkeypatch, part):
+    run_id = tagged(instance, os.getpid())
+    with run_lease(tmp_path, run_id):
+        monkeypatch.setattr(f"phenoassets.store.locks.{part}", lambda: "elsewhere")
+        after_silence(monkeypatch)
+        assert fail_orphaned_runs(instance, tmp_path) == []
+        held = tmp_path / "runs" / f"{run_id}.lock"
+        os.utime(held, (held.stat().st_mtime - LEASE_SECONDS - 1,) * 2)
+        assert fail_orphaned_runs(instance, tmp_path) == [run_id]
+        assert not held.exists()
+
+
+def test_a_run_whose_lease_names_a_process_that_is_gone_here_is_marked_at_once(instance, tmp_path):
     run_id = start(instance, os.getpid())
-    assert fail_orphaned_runs(instance) == []
-    monkeypatch.setattr("phenoassets.store.locks._boot", lambda: "the boot after a restart")
-    assert fail_orphaned_runs(instance) == [run_id]
-    never_seen = start(instance, os.getpid())
-    step_the_clock(monkeypatch, 1e6)  # started long after the run spoke
-    assert fail_orphaned_runs(instance) == [never_seen]
+    with run_lease(tmp_path, run_id):
+        assert fail_orphaned_runs(instance, tmp_path) == []
+        held = tmp_path / "runs" / f"{run_id}.lock"
+        held.write_text(json.dumps(json.loads(held.read_text()) | {"pid": gone_pid()}))
+        assert fail_orphaned_runs(instance, tmp_path) == [run_id]
 
 
-def test_a_run_that_repeats_another_is_not_taken_for_that_ones_process(instance, monkeypatch):
-    monkeypatch.setattr("phenoassets.store.locks._boot", lambda: "the boot before a restart")
-    first = start(instance, os.getpid())
-    assert fail_orphaned_runs(instance) == []
+def test_a_run_that_repeats_another_is_not_taken_for_that_ones_process(instance):
+    first = tagged(instance, gone_pid())
     tags = instance.get_run_by_id(first).tags
-    monkeypatch.undo()
     assert fail_orphaned_runs(instance) == [first]
     start(instance, os.getpid(), tags)
     assert fail_orphaned_runs(instance) == []
