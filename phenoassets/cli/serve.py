@@ -1,21 +1,31 @@
 """The UI with the sensors running: one process group that ends together.
 
-In goes a screen; out comes the exit code of the server. What is served is ``phenoassets.definitions``.
+In goes a screen; out comes the exit code of the server. What is served is ``phenoassets.definitions``; who may ask it
+is ``guard``'s.
 """
 
+import contextlib
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from phenoassets.cli.run import prepare_dagster_home
 from phenoassets.errors import StoreError
 from phenoassets.screen.settings import Screen
+from phenoassets.store.locks import SERVER_LOCK, plate_lock
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
-_GRACE_SECONDS = 20
+_GRACE_SECONDS = 20.0
+_LOOK_SECONDS = 0.3
+_WEBSERVER = (sys.executable, "-m", "phenoassets.cli.webserver")
+_DAEMON = (sys.executable, "-m", "dagster._daemon", "run", "-w", "workspace.yaml", "--log-level", "warning")
 
 
 def serve(screen: Screen, *, host: str, port: int, read_only: bool, tell: Callable[[str], None]) -> int:
@@ -30,47 +40,98 @@ def serve(screen: Screen, *, host: str, port: int, read_only: bool, tell: Callab
     read_only
         Serve viewers: nothing can be started or changed, and no sensor runs.
     tell
-        Called with the address.
+        Called with the address, once it answers.
 
     Raises
     ------
     StoreError
-        If the server cannot be started.
+        If the server cannot be started, its port is taken, or another server runs the sensors of this home.
     """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     home = screen.home
     environment = os.environ | {
         "DAGSTER_HOME": str(prepare_dagster_home(home)),
         "PHENOASSETS_HOME": str(home.root),
     }
-    tools = Path(sys.executable).parent
-    command = (
-        [tools / "dagster-webserver", "--read-only", "-w", "workspace.yaml", "-h", host, "-p", str(port)]
-        if read_only
-        else [tools / "dg", "dev", "-w", "workspace.yaml", "--host", host, "--port", str(port)]
-    )
-    tell(f"the UI of {home.root}: http://{host}:{port}  (Ctrl-C stops it)")
+    commands = [[*_WEBSERVER, host, str(port), *(["--read-only"] if read_only else [])]]
+    commands += [] if read_only else [list(_DAEMON)]
+    with contextlib.nullcontext() if read_only else _only_server(screen):
+        _require_free(host, port)
+        with _started(commands, environment) as processes:
+            return _watch(processes, host, port, stopping, lambda: tell(_address(screen, host, port)))
+
+
+def _address(screen: Screen, host: str, port: int) -> str:
+    shown = f"[{host}]" if ":" in host else host
+    return f"the UI of {screen.home.root}: http://{shown}:{port}  (Ctrl-C stops it)"
+
+
+@contextlib.contextmanager
+def _only_server(screen: Screen) -> Iterator[None]:
+    """Hold the place of the one server that runs the sensors of a home."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(plate_lock(screen.home.locks, SERVER_LOCK, wait_seconds=0))
+        except StoreError as error:
+            raise StoreError(f"{error}; viewers are served beside it by phenoassets ui --read-only") from error
+        yield
+
+
+def _require_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        # A group of its own, so that one signal ends server, daemon and code server together.
-        process = subprocess.Popen(list(map(str, command)), cwd=_CHECKOUT, env=environment, start_new_session=True)
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
     except OSError as error:
-        raise StoreError(f"{command[0]} cannot be started: {error.strerror}; run make install") from error
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+        why = error.strerror or str(error)
+        raise StoreError(f"{host} port {port} cannot be listened to: {why}; choose another --port") from error
+
+
+@contextlib.contextmanager
+def _started(commands: list[list[str]], environment: dict[str, str]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes of `commands`, each in a group of its own so that one signal ends it with its children."""
+    processes: list[subprocess.Popen[bytes]] = []
     try:
-        return process.wait()
-    except KeyboardInterrupt:
-        return _stop(process)
+        processes.extend(
+            subprocess.Popen(command, cwd=_CHECKOUT, env=environment, start_new_session=True) for command in commands
+        )
+        yield processes
+    except OSError as error:
+        raise StoreError(f"{sys.executable} cannot be started: {error.strerror}; run make install") from error
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+            deadline = time.monotonic() + _GRACE_SECONDS
+            for process in processes:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline - time.monotonic()))
 
 
-def _stop(process: subprocess.Popen[bytes]) -> int:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return 0
-        try:
-            process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-        return 0
-    return 1
+def _watch(
+    processes: list[subprocess.Popen[bytes]], host: str, port: int, stopping: threading.Event, ready: Callable[[], None]
+) -> int:
+    told = False
+    while not stopping.wait(_LOOK_SECONDS):
+        if any(process.poll() is not None for process in processes):
+            raise StoreError("the server ended by itself; what it said last stands above")
+        if not told and _answers(host, port):
+            told = True
+            ready()
+    return 0
+
+
+def _answers(host: str, port: int) -> bool:
+    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  a server on every address is asked here
+    connection = http.client.HTTPConnection(asked, port, timeout=5)
+    try:
+        connection.request("GET", "/server_info")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
