@@ -5,6 +5,7 @@ errors are one line, with ``--verbose`` the traceback.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,7 @@ def status(home: Path, rescan: bool) -> None:
 @click.option("--read-only", is_flag=True, help="For viewers: nothing can be started or changed, no sensors run.")
 def ui(home: Path, host: str, port: int, read_only: bool) -> None:
     """Serve the UI, with the sensors running."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server has handlers of its own
     from phenoassets.admin.homes import prepare_home
     from phenoassets.cli.serve import serve
 

@@ -122,7 +122,7 @@ def test_a_server_that_is_stopped_while_it_starts_ends_without_a_traceback_and_l
         family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
     said, _ = process.communicate(timeout=90)
-    assert process.returncode == 0
+    assert process.returncode in (0, 130)  # 130 before it serves
     assert "Traceback" not in said
     assert psutil.wait_procs(family, timeout=30)[1] == []
 
