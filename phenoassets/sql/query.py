@@ -1,10 +1,12 @@
 """Questions in SQL from the command line: ask one or several homes, show the answer.
 
-In go homes and a query; out comes a frame, or text on a stream. The views are ``views``'.
+In go homes and a query; out comes a frame, or text on a stream. A query reads the homes and nothing else, and writes
+nothing. The views are ``views``'.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -13,10 +15,11 @@ import polars as pl
 
 from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.settings import load_screen
-from phenoassets.sql.views import connect, damaged_file
+from phenoassets.sql.views import connect, damaged_file, escaped
 from phenoassets.store.home import Home
 
 _ROWS = 60
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^()]*\))?", re.IGNORECASE)
 
 
 class QueryError(PhenoassetsError):
@@ -39,6 +42,8 @@ def run_query(homes: Sequence[Home], query: str) -> pl.DataFrame:
     screens = [load_screen(home) for home in homes]
     connection = connect(screens)
     try:
+        _require_reading(connection, query)
+        _confine(connection, homes)
         answer: pl.DataFrame = connection.sql(query).pl()
     except duckdb.Error as error:
         raise damaged_file(error, screens) or QueryError(" ".join(str(error).split())) from error
@@ -51,6 +56,26 @@ def run_query(homes: Sequence[Home], query: str) -> pl.DataFrame:
     finally:
         connection.close()
     return answer
+
+
+def _require_reading(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Refuse all but one statement that reads."""
+    statements = connection.extract_statements(query)
+    explained = _EXPLAIN.match(query)
+    if explained is not None and len(statements) == 1:  # EXPLAIN ANALYZE carries out what it explains
+        statements = connection.extract_statements(query[explained.end() :])
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        kinds = ", ".join(statement.type.name for statement in statements) or "none"
+        raise QueryError(f"one SELECT, DESCRIBE, EXPLAIN or SHOW is answered, and nothing is changed; found: {kinds}")
+
+
+def _confine(connection: duckdb.DuckDBPyConnection, homes: Sequence[Home]) -> None:
+    """Let the connection read the folders of `homes` and no other file, and load nothing, from now on."""
+    # The views name files by patterns, in which the signs of a pattern in a folder's name stand in brackets.
+    roots = [root for home in homes for root in (home.root.as_posix(), escaped(home.root.as_posix()))]
+    listed = ", ".join("'" + root.replace("'", "''") + "'" for root in dict.fromkeys(roots))
+    for setting in (f"allowed_directories = [{listed}]", "enable_external_access = false", "lock_configuration = true"):
+        connection.execute(f"SET {setting}")
 
 
 def print_result(frame: pl.DataFrame, kind: str, stream: TextIO) -> None:

@@ -167,7 +167,7 @@ def _stored(store: TableStore, home: Home, table: Table) -> str:
         *(["plate=*"] if table.grain == "plate" else []),
         "*.parquet",
     ]
-    glob = re.sub(r"([*?\[])", r"[\1]", home.root.as_posix()) + "/" + "/".join(levels)
+    glob = escaped(home.root.as_posix()) + "/" + "/".join(levels)
     return f"SELECT {columns} FROM read_parquet({_text(glob)}, union_by_name = true, hive_partitioning = false)"
 
 
@@ -211,6 +211,11 @@ def _sql_type(name: str, table: Table) -> str:
         return "FLOAT[]"
     probe = duckdb.from_arrow(table.empty().select(name).to_arrow())
     return str(probe.types[0])
+
+
+def escaped(path: str) -> str:
+    """`path` as a pattern that means it alone."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def _text(value: str) -> str:

@@ -205,3 +205,46 @@ def test_a_new_home_has_its_views_before_anything_is_made(tmp_path):
     made = home.database.stat().st_mtime_ns
     prepare_home(home, None)
     assert home.database.stat().st_mtime_ns == made
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{home}/out.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{home}/out.csv'",
+        "explain analyze (format json) COPY (SELECT 1) TO '{home}/out.csv'",
+        "ATTACH '{home}/out.csv' AS other",
+        "CREATE TABLE t (i INTEGER)",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "PRAGMA enable_profiling",
+        "EXPORT DATABASE '{home}/out.csv'",
+        "SELECT 1; SELECT 2",
+        "",
+    ],
+)
+def test_a_query_that_is_no_one_question_is_refused_and_changes_nothing(home, query):
+    home.root.mkdir()
+    with pytest.raises(QueryError, match="one SELECT, DESCRIBE, EXPLAIN or SHOW is answered"):
+        run_query([home], query.format(home=home.root))
+    assert list(home.root.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT 1 AS a", "DESCRIBE scans", "SHOW TABLES", "EXPLAIN SELECT 1", "EXPLAIN ANALYZE SELECT 1", "FROM scans"],
+)
+def test_questions_of_every_kind_are_answered(home, query):
+    home.root.mkdir()
+    assert run_query([home], query).width
+
+
+def test_a_query_reads_files_of_its_homes_and_no_others(home, tmp_path):
+    home.root.mkdir()
+    for folder in (tmp_path, home.root):
+        (folder / "notes.csv").write_text("a\n1\n")
+    assert run_query([home], f"SELECT a FROM read_csv('{home.root}/notes.csv')").item() == 1
+    for path in (f"{tmp_path}/notes.csv", f"{home.root}/../notes.csv", "/etc/passwd"):
+        with pytest.raises(QueryError, match="Permission"):
+            run_query([home], f"SELECT * FROM read_csv('{path}')")
