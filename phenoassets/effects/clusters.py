@@ -169,13 +169,15 @@ def _own_rows(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -
         strongest[drug] = max(strongest.get(drug, 0.0), response_height(hours, distance, null, rules) or 0.0)
     rows: list[dict[str, object]] = []
     for condition, (hours, distance, null) in own.items():
-        confluence, control = growth.at(condition, hours)
+        grown = growth.at(condition, hours)
         effect = label_effect(
             hours,
             distance,
             null,
-            confluence=confluence,
-            control_confluence=control,
+            confluence=grown.confluence,
+            control_confluence=grown.control_confluence,
+            bodies=grown.bodies,
+            control_bodies=grown.control_bodies,
             strongest=strongest[split_condition(condition)],
             rules=rules,
         )
@@ -197,11 +199,24 @@ def _levels(hours: Floats, distance: Floats, rules: EffectRules) -> dict[str, ob
     }
 
 
+@dataclass(frozen=True)
+class Growth:
+    """Covered areas and bright bodies of a condition and of its controls, (t,); not-a-number where unknown."""
+
+    confluence: Floats
+    control_confluence: Floats
+    bodies: Floats
+    control_bodies: Floats
+
+
+_GROWTH = ("confluence", "control_confluence", "bright_bodies", "control_bright_bodies")
+
+
 class GrowthCourses:
-    """Confluence of conditions and of their controls, read at any hours, averaged over plates."""
+    """What grows in conditions and in their controls, read at any hours, averaged over plates."""
 
     def __init__(self, growth: pl.DataFrame | None, scans: pl.DataFrame, *, max_gap_hours: float = 6.0) -> None:
-        self._courses: dict[str, list[tuple[Floats, Floats, Floats, float]]] = {}
+        self._courses: dict[str, list[tuple[Floats, list[Floats], float]]] = {}
         if growth is None:
             return
         timed = (
@@ -210,18 +225,20 @@ class GrowthCourses:
             .sort("condition_id", "plate", "elapsed_hours")
         )
         gaps = max_gap_by_plate(timed, max_gap_hours)
-        names = ("elapsed_hours", "confluence", "control_confluence")
+        unknown = pl.lit(None, pl.Float64)
+        timed = timed.with_columns(unknown.alias(name) for name in _GROWTH if name not in timed.columns)
+        names = ("elapsed_hours", *_GROWTH)
         for (condition, plate), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
-            hours, own, control = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
-            self._courses.setdefault(str(condition), []).append((hours, own, control, gaps[plate]))
+            hours, *values = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
+            self._courses.setdefault(str(condition), []).append((hours, values, gaps[plate]))
 
-    def at(self, condition: str, hours: Floats) -> tuple[Floats, Floats]:
-        """Confluence of the condition and of its controls at `hours`; not-a-number where unknown."""
-        own, control = [np.full(len(hours), np.nan)], [np.full(len(hours), np.nan)]
-        for times, values, controls, gap in self._courses.get(condition, ()):
-            own.append(interpolate_within_gaps(hours, times, values, gap))
-            control.append(interpolate_within_gaps(hours, times, controls, gap))
-        return _mean_known(np.stack(own)), _mean_known(np.stack(control))
+    def at(self, condition: str, hours: Floats) -> Growth:
+        """Growth of the condition and of its controls at `hours`."""
+        found: list[list[Floats]] = [[np.full(len(hours), np.nan)] for _ in _GROWTH]
+        for times, values, gap in self._courses.get(condition, ()):
+            for column, course in zip(found, values, strict=True):
+                column.append(interpolate_within_gaps(hours, times, course, gap))
+        return Growth(*(_mean_known(np.stack(column)) for column in found))
 
 
 def center_effect(
@@ -240,11 +257,23 @@ def center_effect(
         return None
     hours = trajectories.hours
     courses = [growth.at(trajectories.condition_ids[i], hours) for i in np.flatnonzero(members)]
-    own, control = (_mean_known(np.stack(course)) for course in zip(*courses, strict=True))
+    own, control, bodies, control_bodies = (
+        _mean_known(np.stack([getattr(course, name) for course in courses]))
+        for name in ("confluence", "control_confluence", "bodies", "control_bodies")
+    )
     size, offset = trajectories.size[members, None], trajectories.offset[members, None]
     height = _mean_known((center * size + offset) / trajectories.null_high[members])
     one = np.ones_like(height)
-    return label_effect(hours, height, one, confluence=own, control_confluence=control, rules=rules)
+    return label_effect(
+        hours,
+        height,
+        one,
+        confluence=own,
+        control_confluence=control,
+        bodies=bodies,
+        control_bodies=control_bodies,
+        rules=rules,
+    )
 
 
 def _mean_known(values: Floats) -> Floats:

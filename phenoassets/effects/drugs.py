@@ -210,7 +210,8 @@ def _growth_row(
     for i, condition in enumerate(ids):
         if condition in curves:
             hours = np.sort(_column(curves[condition], "elapsed_hours"))
-            values[i] = _inhibition(hours, *courses.at(condition, hours), rules)
+            grown = courses.at(condition, hours)
+            values[i] = _inhibition(hours, grown.confluence, grown.control_confluence, rules)
     found: GrowthInhibition = fit_growth_inhibition(_known(tested), values)
     return {"gr_values": _listed(values), "gr50": found.gr50, "gr_max": found.gr_max, "gr_answer": found.answer}
 

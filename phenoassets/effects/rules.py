@@ -1,8 +1,8 @@
 """What a curve over time says of a drug: cytotoxic, cytostatic, mixed or none, and when it sets in.
 
-In go the distance of one condition to its controls, the null band of control-to-control distances and, where there is
-one, confluence; out comes a name or a time. Curves are judged by their shape, never by the number of a cluster. What is
-not known gives None, never a guess.
+In go the distance of one condition to its controls, the null band of control-to-control distances and, where they are
+known, the covered area and the bright bodies of both; out comes a name or a time. What is not known gives None, never
+a guess. How areas become rates is ``net_growth``'s.
 """
 
 from __future__ import annotations
@@ -13,22 +13,32 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import savgol_filter
 
+from phenoassets.effects.net_growth import (
+    LEAST_AREA,
+    division_share,
+    loss_begins,
+    scatter,
+    smooth_log_area,
+    window_rates,
+)
 from phenoassets.trajectories.preparation import Floats, rolling_median
 
 
 @dataclass(frozen=True)
 class EffectRules:
-    """The thresholds of effect labels.
+    """The thresholds of effect names, each with its unit. What they mean for cells stands in `judge_effect`.
 
     Parameters
     ----------
     smoothing_points
-        Window of the centred rolling median that curves are judged by.
+        Scans of the centred rolling median that curves are judged by, odd; fewer where they would span more than
+    smoothing_hours
+        so many hours.
     null_margin
         A distance is outside when it exceeds the null band by this factor.
     effect_height
-        A condition has an effect when its smoothed distance reaches this multiple of the null band, and stays outside
-        for `sustained_hours` without a break.
+        A condition departs when its smoothed distance reaches this multiple of the null band, and stays outside
+        for `sustained_hours`, but for single scans.
     dose_share
         Above the band it must reach this share of the strongest response among the drug's doses on the same line.
     sustained_hours
@@ -39,16 +49,30 @@ class EffectRules:
         A response has fallen when its end level, above the null band, is below this share of its peak.
     risen_level
         A response rises to the end when its end level is above this share of its peak.
-    death_hours, death_growth
-        Cells die from the first hour after which the covered area grows by less than this fraction in that time,
-    death_lasting, death_drop
-        if that is at least so many hours before the end (two fifths of a short recording), and in these last hours the
-        area, relative to that of the controls, is so much lower than at treatment: a late dip is no sign of death.
+    rate_hours
+        Hours over which a net growth rate is measured.
+    loss_fall
+        Cells are lost when the logarithm of their area falls by this much from a peak, beyond a fall of the controls,
+    loss_rate
+        at this rate per hour over `rate_hours`: 0.003 is 3.5 % in 12 hours. A slower fall is arrest.
+    held_share
+        Division is held when net growth is below this share of the controls' over `held_hours`,
+    held_hours
+        hours, or the whole of a shorter recording,
+    control_gain
+        in which the controls gain this much of the logarithm of area: where they do not grow, no growth says nothing.
+    bodies_factor
+        Cells die where bright bodies, per covered area, are this many times the controls' for `sustained_hours`.
+    dividing_factor
+        Division is held where they are, over `held_hours`, this share of the controls': dividing cells round up too.
+    least_bodies
+        Share of the covered area that is added to both sides of such a comparison: fewer bodies than these are chance.
     arrest_hours
-        Death that begins this long after the departure from the controls follows an arrest.
+        Death that begins this long after the departure from the controls follows an arrest: about half a day.
     """
 
     smoothing_points: int = 5
+    smoothing_hours: float = 12.0
     null_margin: float = 1.1
     effect_height: float = 1.5
     dose_share: float = 1 / 3
@@ -56,20 +80,54 @@ class EffectRules:
     end_hours: float = 8.0
     fallen_level: float = 0.4
     risen_level: float = 0.75
-    death_hours: float = 12.0
-    death_growth: float = 0.01
-    death_lasting: float = 24.0
-    death_drop: float = 0.11
+    rate_hours: float = 12.0
+    loss_fall: float = 0.05
+    loss_rate: float = 0.003
+    held_share: float = 0.7
+    held_hours: float = 24.0
+    control_gain: float = 0.08
+    bodies_factor: float = 1.6
+    dividing_factor: float = 0.5
+    least_bodies: float = 0.001
     arrest_hours: float = 12.0
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """The name of an effect with what it rests on.
+
+    Parameters
+    ----------
+    effect
+        ``cytotoxic``, ``cytostatic``, ``mixed``, ``none``, or None where the data do not decide.
+    reason
+        One sentence.
+    departure_hours, loss_hours, bodies_hours
+        When the distance leaves the null band, area begins to shrink, bright bodies become more; None where never.
+    growth_share
+        Smallest net growth over `EffectRules.held_hours` relative to the controls: below 0 loss, 0 arrest, 1 theirs;
+        None where the controls do not grow or area is unknown.
+    """
+
+    effect: str | None
+    reason: str
+    departure_hours: float | None = None
+    loss_hours: float | None = None
+    bodies_hours: float | None = None
+    growth_share: float | None = None
+
+
+@dataclass(frozen=True)
 class _Curve:
-    """A condition after treatment: hours, and its distance over the smoothed null band, as it is and smoothed."""
+    """A condition after treatment: hours, and its distance over the smoothed null band, as it is and smoothed.
+
+    `near_before` says that it stood within the band before treatment.
+    """
 
     hours: Floats
     height: Floats
     smooth: Floats
+    near_before: bool
 
 
 def label_effect(
@@ -79,17 +137,51 @@ def label_effect(
     *,
     confluence: npt.ArrayLike | None = None,
     control_confluence: npt.ArrayLike | None = None,
+    bodies: npt.ArrayLike | None = None,
+    control_bodies: npt.ArrayLike | None = None,
     strongest: float | None = None,
     rules: EffectRules | None = None,
 ) -> str | None:
-    """Name the effect of a condition by the shape of its unscaled distance to the controls.
+    """Name the effect of a condition: the name alone of `judge_effect`, which says what the parameters are."""
+    return judge_effect(
+        hours,
+        distance,
+        null_high,
+        confluence=confluence,
+        control_confluence=control_confluence,
+        bodies=bodies,
+        control_bodies=control_bodies,
+        strongest=strongest,
+        rules=rules,
+    ).effect
 
-    A curve that does not clearly leave the null band is ``none``, and so is one that starts at its highest and falls
-    back into the band: at low density distances are large by themselves. Of the others, without confluence, one that
-    rises to the end is ``cytotoxic``, one that rises and falls ``cytostatic``, one between them ``mixed``. With
-    confluence, death decides: without it the effect is ``cytostatic`` (an arrest for good also leads away from
-    growing controls), with death from the start ``cytotoxic``, with death long after the departure from the controls
-    ``mixed``.
+
+def judge_effect(
+    hours: npt.ArrayLike,
+    distance: npt.ArrayLike,
+    null_high: npt.ArrayLike,
+    *,
+    confluence: npt.ArrayLike | None = None,
+    control_confluence: npt.ArrayLike | None = None,
+    bodies: npt.ArrayLike | None = None,
+    control_bodies: npt.ArrayLike | None = None,
+    strongest: float | None = None,
+    rules: EffectRules | None = None,
+) -> Judgement:
+    """Name what happens to the cells of a condition, and say what the name rests on.
+
+    Whether anything happens is read off the distance to the controls: a curve that does not clearly leave the null
+    band is ``none``, and so is one that starts at its highest and falls back into the band (at low density distances
+    are large by themselves). What happens is read off the area that cells cover and, where they are known, off the
+    bright round bodies in the pictures:
+
+    - cells die where their area shrinks, at a rate that a mere arrest does not have, or where bright bodies are far
+      more than in the controls while growth is slowed. Death that begins with the departure is ``cytotoxic``; death
+      that begins `EffectRules.arrest_hours` or more after it is ``mixed``;
+    - without death, division held below a share of the controls' is ``cytostatic``, recovered or not;
+    - a departure with neither has no name.
+
+    Without areas the shape of the distance decides (`name_by_shape`).
 
     Parameters
     ----------
@@ -99,38 +191,184 @@ def label_effect(
         Distance to the controls and upper bound of the null band, (t,); not-a-number where unknown.
     confluence, control_confluence
         Covered fraction of the condition and of the controls at `hours`, (t,).
+    bodies, control_bodies
+        Fraction of the frame that bright round bodies cover, (t,).
     strongest
         Largest `response_height` among the doses of the same drug on the same line; a dose with little of it counts as
         ``none``, as where doses are scaled together. By default each condition stands for itself.
 
     Returns
     -------
-    str or None
-        None where nothing can be said: no null band, or fewer hours after treatment than `sustained_hours`.
+    Judgement
+        Its effect is None where nothing can be said: no null band, fewer hours after treatment than `sustained_hours`,
+        or a departure that neither death nor slowed division explains.
+    """
+    rules = rules or EffectRules()
+    curve = _after_treatment(hours, distance, null_high, rules)
+    if curve is None:
+        return Judgement(None, "too few scans after treatment, or no null band")
+    start = _departure(curve, rules)
+    height = float(curve.smooth.max())
+    if start is None or height < rules.effect_height:
+        return Judgement("none", "the distance does not leave the null band of the controls for long enough")
+    if strongest is not None and height - 1 < rules.dose_share * (strongest - 1):
+        return Judgement("none", "the distance is small beside that of the drug's other doses", start)
+    if _falls_from_the_start(curve, rules):
+        return Judgement("none", "the distance is largest at treatment and falls back into the null band", start)
+    seen = _population(hours, confluence, control_confluence, bodies, control_bodies, rules)
+    if seen is None:
+        return Judgement(_name_by_shape(curve, rules), "no covered area: named by the shape of the distance", start)
+    return _name_by_fate(start, seen, rules)
+
+
+def name_by_shape(
+    hours: npt.ArrayLike, distance: npt.ArrayLike, null_high: npt.ArrayLike, rules: EffectRules | None = None
+) -> str | None:
+    """Name by the shape of the distance alone, as published: rising to the end, rising and falling, between, flat.
+
+    After Dmitrenko, Masiero and Zamboni; None where the curve is too short to tell.
     """
     rules = rules or EffectRules()
     curve = _after_treatment(hours, distance, null_high, rules)
     if curve is None:
         return None
-    start = _departure(curve, rules)
-    peak = int(np.argmax(curve.smooth))
-    height = float(curve.smooth[peak])
-    if start is None or height < rules.effect_height:
+    if _departure(curve, rules) is None or float(curve.smooth.max()) < rules.effect_height:
         return "none"
-    if strongest is not None and height - 1 < rules.dose_share * (strongest - 1):
-        return "none"
+    return "none" if _falls_from_the_start(curve, rules) else _name_by_shape(curve, rules)
+
+
+def _end_share(curve: _Curve, rules: EffectRules) -> float:
+    """Level at the end, above the null band, as a share of the peak."""
     end = float(np.median(curve.smooth[curve.hours >= curve.hours[-1] - rules.end_hours]))
-    share = (end - 1) / (height - 1)
-    if peak <= rules.smoothing_points // 2 and share < rules.fallen_level:
-        return "none"
-    death = _death_hours(hours, confluence, control_confluence, rules)
-    if death is None:
-        if share >= rules.risen_level:
-            return "cytotoxic"
-        return "cytostatic" if share < rules.fallen_level else "mixed"
-    if np.isinf(death):
-        return "cytostatic"
-    return "mixed" if death - start >= rules.arrest_hours else "cytotoxic"
+    return (end - 1) / (float(curve.smooth.max()) - 1)
+
+
+def _falls_from_the_start(curve: _Curve, rules: EffectRules) -> bool:
+    if curve.near_before:
+        return False
+    highest = curve.height[0] >= rules.risen_level * float(curve.smooth.max())
+    return bool(highest) and _end_share(curve, rules) < rules.fallen_level
+
+
+def _name_by_shape(curve: _Curve, rules: EffectRules) -> str:
+    share = _end_share(curve, rules)
+    if share >= rules.risen_level:
+        return "cytotoxic"
+    return "cytostatic" if share < rules.fallen_level else "mixed"
+
+
+@dataclass(frozen=True)
+class _Population:
+    """What areas and bodies say: see `Judgement`; and when bodies were few enough to say that division is held."""
+
+    growth_share: float | None
+    held_hours: float | None
+    loss_hours: float | None
+    bodies_hours: float | None
+    few_bodies: bool
+
+
+def _population(
+    hours: npt.ArrayLike,
+    confluence: npt.ArrayLike | None,
+    control_confluence: npt.ArrayLike | None,
+    bodies: npt.ArrayLike | None,
+    control_bodies: npt.ArrayLike | None,
+    rules: EffectRules,
+) -> _Population | None:
+    """Evidence from areas and bright bodies; None where areas are unknown for too much of the time."""
+    if confluence is None or control_confluence is None:
+        return None
+    times, own, control = (np.asarray(x, np.float64) for x in (hours, confluence, control_confluence))
+    known = (times >= 0) & np.isfinite(own) & (control > 0)
+    t = times[known]
+    if len(t) < 3 or t[-1] - t[0] < rules.sustained_hours:
+        return None
+    points = _points(t, rules)
+    log_own, log_control = smooth_log_area(own[known], points), smooth_log_area(control[known], points)
+    share, held = division_share(t, log_own, log_control, held_hours=rules.held_hours, least_gain=rules.control_gain)
+    loss = loss_begins(
+        t,
+        log_own,
+        log_control,
+        least_fall=rules.loss_fall,
+        least_rate=rules.loss_rate,
+        width=rules.rate_hours,
+        noise=scatter(np.log(np.maximum(own[known], LEAST_AREA))) / np.sqrt(points),
+    )
+    more, few = None, False
+    if bodies is not None and control_bodies is not None:
+        ratio = _bodies_ratio(own[known], control[known], bodies, control_bodies, known, points, rules.least_bodies)
+        # Cells that resume divide in a burst, and then grow; where bodies are dying cells, growth is slowed.
+        slow = _slowed(t, log_own, log_control, rules)
+        more = _stays(t, (ratio >= np.log(rules.bodies_factor)) & slow, rules.sustained_hours)
+        if more is not None:  # they began to grow more when they were half as many more, on the scale of factors
+            few_before = t[(t <= more) & (ratio < 0.5 * np.log(rules.bodies_factor))]
+            more = float(few_before[-1]) if len(few_before) else float(t[0])
+        few = _stays(t, ratio <= np.log(rules.dividing_factor), min(rules.held_hours, 0.5 * t[-1])) is not None
+    return _Population(share, held, loss, more, few)
+
+
+def _slowed(hours: Floats, own: Floats, control: Floats, rules: EffectRules) -> npt.NDArray[np.bool_]:
+    """Whether net growth of the `rate_hours` that follow is below `held_share` of the controls'; the last as before."""
+    width = min(rules.rate_hours, float(hours[-1] - hours[0]))
+    rates = [window_rates(hours, values, width) for values in (own, control)]
+    known = np.isfinite(rates[0]) & np.isfinite(rates[1])
+    slow = rates[0] < np.maximum(rules.held_share * rates[1], 0.0)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(hours)), 0))
+    return np.asarray(slow[last])
+
+
+def _bodies_ratio(
+    own: Floats,
+    control: Floats,
+    bodies: npt.ArrayLike,
+    control_bodies: npt.ArrayLike,
+    known: npt.NDArray[np.bool_],
+    points: int,
+    least: float,
+) -> Floats:
+    """Logarithm of bright bodies per covered area, condition over controls, smoothed, (t,); not-a-number if unknown."""
+    a, b = (np.asarray(x, np.float64)[known] for x in (bodies, control_bodies))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.log((a / np.maximum(own, LEAST_AREA) + least) / (b / control + least))
+    ratio[~np.isfinite(ratio)] = np.nan
+    return np.asarray(rolling_median(ratio[None], points, trailing=False)[0])
+
+
+def _stays(hours: Floats, here: npt.NDArray[np.bool_], long: float) -> float | None:
+    """First hour from which `here` holds for `long` hours on end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], here, [False]]).astype(np.int8)))
+    for start, stop in edges.reshape(-1, 2):
+        if hours[stop - 1] - hours[start] >= long - 1e-6:
+            return float(hours[start])
+    return None
+
+
+def _name_by_fate(start: float, seen: _Population, rules: EffectRules) -> Judgement:
+    given = (start, seen.loss_hours, seen.bodies_hours, seen.growth_share)
+    slowed = seen.growth_share is not None and seen.growth_share < rules.held_share
+    held = slowed or seen.few_bodies
+    begins = seen.loss_hours
+    sign = "the covered area shrinks"
+    if begins is None and slowed and seen.bodies_hours is not None:
+        begins, sign = seen.bodies_hours, "growth is slowed while bright bodies are many"
+    if begins is not None:
+        # An arrest shows in growth before it shows in features where these are noisy.
+        first = start if seen.held_hours is None or not slowed else min(start, seen.held_hours)
+        late = begins - first >= rules.arrest_hours
+        name = "mixed" if late else "cytotoxic"
+        return Judgement(
+            name,
+            f"{sign} from {begins:.0f} h, {'long after' if late else 'with'} the departure at {start:.0f} h",
+            *given,
+        )
+    if held:
+        how = f"net growth falls to {seen.growth_share:.2f} of the controls'" if slowed else "dividing cells are few"
+        return Judgement("cytostatic", f"{how}, and no cells are lost", *given)
+    if seen.growth_share is None:
+        return Judgement(None, "the controls do not grow, so slowed division cannot be told", *given)
+    return Judgement(None, "shape only: the cells look different, but grow like the controls", *given)
 
 
 def response_height(
@@ -206,22 +444,36 @@ def onset_by_dose_variation(hours: npt.ArrayLike, distances: npt.ArrayLike) -> f
     return float(times[late[0]]) if len(late) else None
 
 
+def _points(hours: Floats, rules: EffectRules) -> int:
+    """Scans of the rolling median, odd: `smoothing_points`, or fewer that span no more than `smoothing_hours`."""
+    interval = float(np.median(np.diff(hours))) if len(hours) > 1 else 0.0
+    if interval <= 0:
+        return rules.smoothing_points
+    span = 2 * int(rules.smoothing_hours / (2 * interval)) + 1
+    return min(rules.smoothing_points, span)
+
+
 def _after_treatment(
     hours: npt.ArrayLike, distance: npt.ArrayLike, null_high: npt.ArrayLike, rules: EffectRules
 ) -> _Curve | None:
     """The curve after treatment; None where it is too short to tell or the null band is unknown."""
     times, values, null = (np.asarray(x, np.float64) for x in (hours, distance, null_high))
-    known = (times >= 0) & np.isfinite(values) & np.isfinite(null) & (null > 0)
+    known = np.isfinite(values) & np.isfinite(null) & (null > 0)
+    before = known & (times < 0)
+    near = bool(before.any()) and float(np.median(values[before] / null[before])) <= rules.null_margin
+    known &= times >= 0
     times, values, null = times[known], values[known], null[known]
     if len(times) < 2 or times[-1] - times[0] < rules.sustained_hours:
         return None
-    smooth = rolling_median(np.stack([values, null]), rules.smoothing_points, trailing=False)
-    return _Curve(times, values / smooth[1], smooth[0] / smooth[1])
+    smooth = rolling_median(np.stack([values, null]), _points(times, rules), trailing=False)
+    return _Curve(times, values / smooth[1], smooth[0] / smooth[1], near)
 
 
 def _departure(curve: _Curve, rules: EffectRules) -> float | None:
-    """Hour at which the first stretch outside the null band begins that lasts long enough."""
+    """Hour at which the first stretch outside the null band begins that lasts long enough, single scans apart."""
     outside = curve.height > rules.null_margin
+    # One scan within the band between scans outside it is noise, not a return.
+    outside[1:-1] |= outside[:-2] & outside[2:] & (curve.smooth[1:-1] > rules.null_margin)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], outside, [False]]).astype(np.int8)))
     for start, stop in edges.reshape(-1, 2):
         if curve.hours[stop - 1] - curve.hours[start] >= rules.sustained_hours - 1e-6:
@@ -231,29 +483,3 @@ def _departure(curve: _Curve, rules: EffectRules) -> float | None:
             gap = curve.hours[start] - curve.hours[start - 1]
             return float(curve.hours[start] - gap * (out - rules.null_margin) / (out - inside))
     return None
-
-
-def _death_hours(
-    hours: npt.ArrayLike,
-    confluence: npt.ArrayLike | None,
-    control_confluence: npt.ArrayLike | None,
-    rules: EffectRules,
-) -> float | None:
-    """Hour at which cells begin to be lost; infinite where they are not, None where confluence is unknown."""
-    if confluence is None or control_confluence is None:
-        return None
-    times, own, control = (np.asarray(x, np.float64) for x in (hours, confluence, control_confluence))
-    known = (times >= 0) & (own > 0) & (control > 0)
-    if known.sum() < rules.smoothing_points:
-        return None
-    times = times[known]
-    own, control = rolling_median(np.stack([own[known], control[known]]), rules.smoothing_points, trailing=False)
-    relative = own / control
-    start = min(float(np.median(relative[: rules.smoothing_points // 2 + 1])), 1.0)
-    lasting = min(rules.death_lasting, 0.4 * (times[-1] - times[0]))  # a short recording has no such late part
-    late = times >= times[-1] - lasting
-    later = np.interp(times + rules.death_hours, times, own, right=np.nan)
-    dying = np.flatnonzero((later < own * (1 + rules.death_growth)) & ~late)
-    if np.median(relative[late]) > start * (1 - rules.death_drop) or not len(dying):
-        return float(np.inf)
-    return float(times[dying[0]])

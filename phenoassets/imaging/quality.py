@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from phenoassets.errors import ImageError
+from phenoassets.imaging.bodies import measure_bright_bodies
 from phenoassets.imaging.confluence import measure_confluence
 from phenoassets.imaging.focus import focus_slope
 
@@ -31,6 +32,7 @@ MEASURES: Final = (
     "total",
     "saturated_fraction",
     "confluence",
+    "bright_bodies",
 )
 PHASE: Final = "phase"
 _QUANTILES: Final = (0.01, 0.25, 0.5, 0.75, 0.99)
@@ -44,7 +46,7 @@ def measure(image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | Non
     image
         Shape (height, width), dtype uint8, uint16 or float32, as read from the file.
     channel
-        Confluence is measured where it says ``phase``, and is None elsewhere.
+        Confluence and bright bodies are measured where it says ``phase``, and are None elsewhere.
     um_per_pixel
         Size of a pixel, µm; see `confluence.measure_confluence`.
 
@@ -54,7 +56,7 @@ def measure(image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | Non
         ``focus_slope`` (see `focus.focus_slope`; NaN for a constant picture); ``median``, ``std`` (of all pixels, not
         n - 1), ``q01``, ``q25``, ``q75``, ``q99`` (linear between order statistics) and ``total`` in grey levels;
         ``saturated_fraction``, the fraction of pixels at the type's maximum, 0 for float32, which has none;
-        ``confluence``, 0 to 1, or None.
+        ``confluence`` and ``bright_bodies``, 0 to 1, or None.
 
     Raises
     ------
@@ -62,7 +64,8 @@ def measure(image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | Non
         ``empty_file`` when there is not one pixel.
     """
     covered = measure_confluence(image, um_per_pixel) if channel == PHASE else None
-    return {**measure_grey(image), "confluence": covered}
+    bodies = measure_bright_bodies(image) if channel == PHASE else None
+    return {**measure_grey(image), "confluence": covered, "bright_bodies": bodies}
 
 
 def measure_grey(image: NDArray[Any]) -> dict[str, float | None]:

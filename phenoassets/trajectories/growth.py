@@ -19,7 +19,8 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     Parameters
     ----------
     image_quality
-        ``image_quality`` of one plate (well, channel, scan, confluence, keep), confluence a fraction of the area.
+        ``image_quality`` of one plate (well, channel, scan, confluence, keep, and bright_bodies where
+        measured), confluence a fraction of the area.
     plate_map
         ``plate_maps`` of the plate.
     channel
@@ -34,10 +35,12 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     table = TABLES["growth_curves"]
     if image_quality.is_empty():
         return table.empty()
+    if "bright_bodies" not in image_quality.columns:  # a vendor's table of areas
+        image_quality = image_quality.with_columns(pl.lit(None, pl.Float64).alias("bright_bodies"))
     wells = (
         image_quality.filter(pl.col("keep") & (pl.col("channel") == channel) & pl.col("confluence").is_not_null())
         .group_by("plate", "well", "scan")
-        .agg(pl.col("confluence").mean())
+        .agg(pl.col("confluence", "bright_bodies").mean())
         .join(with_control_group(plate_map).select("well", "role", "condition_id", "control_group"), on="well")
     )
     controls = (
@@ -46,13 +49,14 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
         .agg(
             pl.col("confluence").mean().alias("control_confluence"),
             pl.col("confluence").std().alias("control_std"),
+            pl.col("bright_bodies").mean().alias("control_bright_bodies"),
             pl.len().cast(pl.Int32).alias("n_controls"),
         )
     )
     return (
         wells.filter(pl.col("role").is_in(TREATED_ROLES) & pl.col("condition_id").is_not_null())
         .group_by("plate", "condition_id", "control_group", "scan")
-        .agg(pl.col("confluence").mean(), pl.len().cast(pl.Int32).alias("n_wells"))
+        .agg(pl.col("confluence", "bright_bodies").mean(), pl.len().cast(pl.Int32).alias("n_wells"))
         .join(controls, on=["control_group", "scan"], how="left")
         .with_columns(pl.col("n_controls").fill_null(0))
         .select(table.names)

@@ -25,6 +25,12 @@ DEAD_SHARE: Final = 0.30
 ONSET_SHARE: Final = 0.20
 """An active condition sets in when this share of its cells is, or has been, arrested or killed."""
 
+DEATH_BEGINS_SHARE: Final = 0.05
+"""Death has begun when the drug has killed this share of the cell lineages."""
+
+LATE_DEATH_HOURS: Final = 12.0
+"""Death that begins this long after the onset, hours, follows an arrest; earlier death the drug brings at once."""
+
 
 @dataclass(frozen=True)
 class Action:
@@ -91,10 +97,12 @@ def judge(action: Action, elapsed_end: float) -> Truth:
     arrested, dead = arrested_share(action, elapsed), dead_share(action, elapsed)
     peak, end = float(arrested.max()), float(dead[-1])
     arrests, kills = peak >= ARREST_SHARE, end >= DEAD_SHARE
-    effect = {(True, True): "mixed", (True, False): "cytostatic", (False, True): "cytotoxic"}.get(
-        (arrests, kills), "none"
-    )
     touched = 1.0 - (1.0 - np.maximum.accumulate(arrested)) * (1.0 - dead)
     reached = np.flatnonzero(touched >= ONSET_SHARE)
+    effect = "cytostatic" if arrests else "none"
+    if kills:
+        begins = float(elapsed[np.flatnonzero(dead >= DEATH_BEGINS_SHARE)[0]])
+        late = begins - float(elapsed[reached[0]]) >= LATE_DEATH_HOURS
+        effect = "mixed" if arrests and late else "cytotoxic"
     onset = round(float(elapsed[reached[0]]), 1) if effect != "none" and reached.size else None
     return Truth(effect, onset, peak, end)

@@ -40,9 +40,11 @@ HALF = NOISE + 5 * sigmoid(6) * (1 - 0.5 * sigmoid(36))
 
 GROWING = 0.9 / (1 + np.exp(-(HOURS - 10) / 18))
 SPREADING = GROWING * (1 - 0.08 * sigmoid(20))
+# Growth that stands still from 6 h to 30 h and then goes on where it stood.
+PAUSED = 0.9 / (1 + np.exp(-(HOURS - np.clip(HOURS - 6, 0, 24) - 10) / 18))
 ARRESTED = np.where(HOURS < 0, GROWING, np.interp(0, HOURS, GROWING) * (1 + 0.002 * HOURS))
 KILLED = GROWING * np.exp(-0.02 * np.clip(HOURS - 4, 0, None))
-KILLED_LATE = SPREADING * (1 - 0.3 * sigmoid(32, 4))
+KILLED_LATE = SPREADING * (1 - 0.5 * sigmoid(32, 4))
 
 
 @pytest.mark.parametrize(
@@ -63,9 +65,10 @@ def test_the_shape_alone_names_the_effect(name, distance, expected):
 @pytest.mark.parametrize(
     ("name", "distance", "confluence", "expected"),
     [
-        ("arrest for good, cells spread", STEP, SPREADING, "cytostatic"),
-        ("arrest for good that recovers nowhere", RISE, SPREADING, "cytostatic"),
-        ("recovering", BUMP, GROWING, "cytostatic"),
+        ("arrest for good", STEP, ARRESTED, "cytostatic"),
+        ("arrest for good, ever farther from the controls", RISE, ARRESTED, "cytostatic"),
+        ("recovering", BUMP, PAUSED, "cytostatic"),
+        ("looks different and grows like the controls", STEP, SPREADING, None),
         ("death from the start", RISE, KILLED, "cytotoxic"),
         ("arrest, then death", STEP, KILLED_LATE, "mixed"),
         ("no effect while wells differ in seeding", FLAT, 0.9 * GROWING, "none"),
@@ -85,9 +88,18 @@ def test_an_arrest_that_keeps_its_area_is_no_death():
     assert label_effect(HOURS, STEP, NULL, confluence=dead, control_confluence=control) == "cytotoxic"
 
 
-def test_a_dip_of_the_area_at_the_very_end_is_no_death():
-    thin = SPREADING * (1 - 0.25 * sigmoid(56, 3))
+def test_a_dip_of_the_area_in_a_single_scan_is_no_death():
+    thin = PAUSED.copy()
+    thin[[-16, -8, -1]] *= 0.7
     assert label_effect(HOURS, STEP, NULL, confluence=thin, control_confluence=GROWING) == "cytostatic"
+
+
+def test_a_dip_that_the_controls_share_is_no_death():
+    dip = 1 - 0.3 * sigmoid(40, 1)
+    assert label_effect(HOURS, STEP, NULL, confluence=ARRESTED, control_confluence=GROWING) == "cytostatic"
+    found = label_effect(HOURS, STEP, NULL, confluence=PAUSED * dip, control_confluence=GROWING * dip)
+    assert found == "cytostatic"
+    assert label_effect(HOURS, STEP, NULL, confluence=PAUSED * dip, control_confluence=GROWING) == "mixed"
 
 
 def test_death_shows_in_a_short_recording_too():
@@ -183,7 +195,7 @@ def test_the_onset_by_dose_variation_finds_when_doses_part():
 COURSES = {
     "none": (FLAT, GROWING),
     "cytotoxic": (RISE, KILLED),
-    "cytostatic": (BUMP, GROWING),
+    "cytostatic": (BUMP, PAUSED),
     "mixed": (STEP, KILLED_LATE),
 }
 

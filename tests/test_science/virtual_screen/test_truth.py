@@ -62,6 +62,8 @@ def test_the_thresholds_are_those_that_were_fixed_first():
         (Action(kill_reach=0.29, kill_rate=1.0), "none"),
         (Action(kill_reach=0.31, kill_rate=1.0), "cytotoxic"),
         (Action(arrest_reach=0.9, arrest_rate=0.2, kill_reach=0.8, kill_rate=0.1, kill_delay=24.0), "mixed"),
+        (Action(arrest_reach=0.9, arrest_rate=0.2, kill_reach=0.8, kill_rate=0.1, kill_delay=4.0), "cytotoxic"),
+        (Action(kill_reach=0.8, kill_rate=0.1, kill_delay=24.0), "cytotoxic"),
     ],
 )
 def test_the_effect_follows_from_the_rates(action, effect):
