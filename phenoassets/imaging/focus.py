@@ -1,6 +1,7 @@
-"""Sharpness of one picture: the slope of its radially averaged log-log power spectrum.
+"""Sharpness of one picture: of its details, and as the slope of its radially averaged log-log power spectrum.
 
-A picture goes in, one number comes out; what slope is too low for a plate is decided in ``quality``.
+A picture goes in, one number comes out; what is too little for a plate is decided in ``quality``. The slope falls where
+there are few cells too; `sharpness` is judged where the picture holds something, and so falls with blur alone.
 """
 
 from __future__ import annotations
@@ -10,13 +11,26 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 BAND: Final = (0.03, 0.15)
 """Cycles per pixel. Below lie illumination and the counts of cells, above the camera's noise, which no lens blurs."""
 
 MAX_SIDE: Final = 512
 MIN_RADII: Final = 3
+
+
+FINE_PIXELS: Final = 1.0
+"""Details finer than this blur (standard deviation, pixels, less one of half as much) are what a lens loses first."""
+
+COARSE_PIXELS: Final = 4.0
+"""Details of this size are left by a blur of 2.5 µm, so they tell where the picture holds something."""
+
+RICH_SHARE: Final = 0.02
+"""Share of the picture that is judged: where coarse details are strongest. Few cells give no less than many."""
+
+LEAST_CONTENT: Final = 4.0
+"""Coarse details there must have this many times the energy of camera noise, or there is nothing to judge."""
 
 
 class _Rings(NamedTuple):
@@ -71,6 +85,68 @@ def focus_slope(image: NDArray[Any]) -> float:
     if not (mean > 0).all():
         return float("nan")
     return float(rings.log_radius @ np.log(mean) / (rings.log_radius @ rings.log_radius))
+
+
+def sharpness(image: NDArray[Any]) -> float:
+    """Logarithm of the amplitude of fine over coarse details, where coarse ones are strongest; lower is blurred.
+
+    Of the largest central square, at most 512 pixels wide. Details are differences of Gaussian blurs; the energy that
+    camera noise has in the fine ones is taken off. A factor or an offset changes nothing, nor does the number of cells.
+
+    Parameters
+    ----------
+    image
+        Shape (height, width).
+
+    Returns
+    -------
+    float
+        NaN where there is nothing to judge: a picture without cells, constant, or of fewer than 32 pixels a side.
+    """
+    side = min(*image.shape, MAX_SIDE)
+    if side < 32:
+        return float("nan")
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    square = image[top : top + side, left : left + side].astype(np.float32)
+    square -= square.mean(dtype=np.float64).astype(np.float32)
+    noise = white_noise(square) ** 2
+    fine = _binned(_details(square, FINE_PIXELS) ** 2)
+    coarse = _details(_binned(square), COARSE_PIXELS / 2) ** 2
+    near = [ndimage.uniform_filter(energy, 9)[::2, ::2] for energy in (fine, coarse)]
+    rich = near[1] >= np.quantile(near[1], 1 - RICH_SHARE)
+    content = float(near[1][rich].mean())
+    if content <= LEAST_CONTENT * noise / 4 * _noise_share(COARSE_PIXELS / 2):  # binning leaves a quarter of the noise
+        return float("nan")
+    kept = max(float(near[0][rich].mean()) - noise * _noise_share(FINE_PIXELS), 1e-6 * content)
+    return float(0.5 * np.log(kept / content))
+
+
+def white_noise(image: NDArray[Any]) -> float:
+    """Standard deviation of white noise, from second differences both ways (Immerkaer 1996, with a median)."""
+    rows = [image[start : image.shape[0] - 2 + start : 4].astype(np.float32) for start in range(3)]
+    count = min(len(row) for row in rows)
+    down = rows[0][:count] - 2 * rows[1][:count] + rows[2][:count]
+    second = down[:, :-2] - 2 * down[:, 1:-1] + down[:, 2:]
+    return float(np.median(np.abs(second))) / 0.6745 / 6 if second.size else 0.0
+
+
+def _binned(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+    rows = image[:height:2, :width] + image[1:height:2, :width]
+    return np.asarray((rows[:, ::2] + rows[:, 1::2]) / 4, np.float32)
+
+
+def _details(image: NDArray[np.float32], pixels: float) -> NDArray[np.float32]:
+    blurred = [ndimage.gaussian_filter(image, s, truncate=3.0) for s in (pixels / 2, pixels)]
+    return np.asarray(blurred[0] - blurred[1], np.float32)
+
+
+@lru_cache(maxsize=8)
+def _noise_share(pixels: float) -> float:
+    """Share of the variance of white noise that is left in details of this size."""
+    point = np.zeros((63, 63), np.float32)
+    point[31, 31] = 1
+    return float(np.square(_details(point, pixels)).sum())
 
 
 @lru_cache(maxsize=8)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from phenoassets.errors import ImageError
 from phenoassets.imaging.bodies import measure_bright_bodies
 from phenoassets.imaging.confluence import measure_confluence
-from phenoassets.imaging.focus import focus_slope
+from phenoassets.imaging.focus import focus_slope, sharpness
 
 MEASURES: Final = (
     "focus_slope",
@@ -31,6 +31,7 @@ MEASURES: Final = (
     "q99",
     "total",
     "saturated_fraction",
+    "sharpness",
     "confluence",
     "bright_bodies",
 )
@@ -56,7 +57,8 @@ def measure(image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | Non
         ``focus_slope`` (see `focus.focus_slope`; NaN for a constant picture); ``median``, ``std`` (of all pixels, not
         n - 1), ``q01``, ``q25``, ``q75``, ``q99`` (linear between order statistics) and ``total`` in grey levels;
         ``saturated_fraction``, the fraction of pixels at the type's maximum, 0 for float32, which has none;
-        ``confluence`` and ``bright_bodies``, 0 to 1, or None.
+        ``confluence`` and ``bright_bodies``, 0 to 1, or None; ``sharpness`` (see `focus.sharpness`), None where the
+        picture holds nothing to judge.
 
     Raises
     ------
@@ -65,11 +67,11 @@ def measure(image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | Non
     """
     covered = measure_confluence(image, um_per_pixel) if channel == PHASE else None
     bodies = measure_bright_bodies(image) if channel == PHASE else None
-    return {**measure_grey(image), "confluence": covered, "bright_bodies": bodies}
+    return {**measure_grey(image, channel), "confluence": covered, "bright_bodies": bodies}
 
 
-def measure_grey(image: NDArray[Any]) -> dict[str, float | None]:
-    """The measures of one picture but for its confluence, which costs ten times as much as all others.
+def measure_grey(image: NDArray[Any], channel: str = PHASE) -> dict[str, float | None]:
+    """The measures of one picture but for what its cells cover, which costs ten times as much as all others.
 
     Raises
     ------
@@ -90,7 +92,12 @@ def measure_grey(image: NDArray[Any]) -> dict[str, float | None]:
         "q99": q99,
         "total": total,
         "saturated_fraction": saturated,
+        "sharpness": _known(sharpness(image)) if channel == PHASE else None,
     }
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def _integer_statistics(image: NDArray[Any]) -> tuple[float, ...]:
@@ -141,8 +148,9 @@ class _Rule:
 
 
 _RULES: Final = (
-    # The slope falls by 2 or more at a Gaussian blur of 2 pixels; growth of cells moves it by less than 1.
-    _Rule("out_of_focus", "focus_slope", -1, 6.0, 1.2),
+    # A Gaussian blur of 2.5 µm takes 1.2 or more; sparse, arrested, dying and confluent wells move it by 0.6 upwards
+    # and 0.15 downwards.
+    _Rule("out_of_focus", "sharpness", -1, 6.0, 0.7),
     _Rule("dark", "median", -1, 8.0, 0.3, relative=True),
     _Rule("bright", "median", +1, 8.0, 0.3, relative=True),
     # Rounded cells saturate 8-bit phase, so a few percent more than at the start is biology.
@@ -232,7 +240,9 @@ def estimate_limits(frame: pl.DataFrame) -> QualityLimits:
         for rule in _RULES:
             if rule.phase_only and channel != PHASE:
                 continue
-            values = rows[rule.measure].to_numpy()
+            values = rows[rule.measure].drop_nulls().to_numpy()
+            if not len(values):
+                continue
             centre = float(np.median(values))
             scale = 1.4826 * float(np.median(np.abs(values - centre)))
             floor = rule.floor * abs(centre) if rule.relative else rule.floor

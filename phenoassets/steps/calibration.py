@@ -148,7 +148,8 @@ def _calibrate_channel(
 def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | ImageError]:
     def one(row: dict[str, Any]) -> dict[str, Any] | ImageError:
         try:
-            found = measure_grey(read_image(screen.exports / row["path"])) | {"confluence": None}
+            grey = measure_grey(read_image(screen.exports / row["path"]), row["channel"])
+            found = grey | {"confluence": None, "bright_bodies": None}
         except ImageError as error:
             return error
         return {name: row[name] for name in _KEY} | found

@@ -297,6 +297,7 @@ _ALL: Final = (
             _c("saturated_fraction", F64, "Fraction of pixels at the type's maximum"),
             _maybe("confluence", F64, "Fraction of the area covered by cells, measured from the image"),
             _maybe("bright_bodies", F64, "Fraction of the area covered by bright bodies: dividing and dying cells"),
+            _maybe("sharpness", F64, "Log of fine over coarse details where there are any; lower is blurred"),
             _c("flags", pl.List(pl.String), "Reason codes"),
             _c("keep", BOOL, "Whether the image goes on"),
         ),

@@ -163,21 +163,22 @@ def row(channel: str = "phase", **measures: float) -> dict[str, object]:
         "total": 1e6,
         "saturated_fraction": 0.0,
         "confluence": 0.5,
+        "sharpness": 0.0,
     }
     return {"channel": channel, **usual, **measures}
 
 
 def test_limits_of_a_few_rows_worked_by_hand():
-    slopes = [-1.0, -1.1, -0.9, -2.0, -1.2]  # median -1.1, deviations .1 0 .2 .9 .1, MAD .1
-    frame = pl.DataFrame([row(focus_slope=s, median=m) for s, m in zip(slopes, [90, 100, 110, 100, 100], strict=True)])
+    sharp = [-1.0, -1.1, -0.9, -2.0, -1.2]  # median -1.1, deviations .1 0 .2 .9 .1, MAD .1
+    frame = pl.DataFrame([row(sharpness=s, median=m) for s, m in zip(sharp, [90, 100, 110, 100, 100], strict=True)])
     limits = estimate_limits(frame)
     found = limits.channels["phase"]
-    assert found["out_of_focus"] == pytest.approx(-1.1 - 1.2)  # 6 x 1.4826 x 0.1 = 0.89 lies under the floor
+    assert found["out_of_focus"] == pytest.approx(-1.1 - 6 * 1.4826 * 0.1)  # 0.89 lies above the floor
     assert found["dark"] == pytest.approx(70.0)  # MAD 0: the floor, 30% of 100
     assert found["bright"] == pytest.approx(130.0)
     assert found["saturated"] == pytest.approx(0.05)
     assert limits.n_images == {"phase": 5}
-    wide = estimate_limits(pl.DataFrame([row(focus_slope=s) for s in (-1.0, -2.0, -3.0)])).channels["phase"]
+    wide = estimate_limits(pl.DataFrame([row(sharpness=s) for s in (-1.0, -2.0, -3.0)])).channels["phase"]
     assert wide["out_of_focus"] == pytest.approx(-2.0 - 6 * 1.4826 * 1.0)
 
 
@@ -185,14 +186,14 @@ def test_a_calibration_set_without_any_spread_flags_none_of_its_like():
     frame = pl.DataFrame([row()] * 5)
     limits = estimate_limits(frame)
     assert flag(frame, limits)["keep"].all()
-    near = pl.DataFrame([row(focus_slope=-1.5, median=90.0, saturated_fraction=0.02)])
+    near = pl.DataFrame([row(sharpness=-0.5, median=90.0, saturated_fraction=0.02)])
     assert flag(near, limits)["keep"].all()
 
 
 def test_each_fault_gets_its_own_flag():
     limits = estimate_limits(pl.DataFrame([row()] * 9))
     faults = {
-        "out_of_focus": row(focus_slope=-4.0),
+        "out_of_focus": row(sharpness=-0.8),
         "dark": row(median=40.0),
         "bright": row(median=180.0),
         "saturated": row(saturated_fraction=0.2),
@@ -260,7 +261,7 @@ def test_limits_of_two_channels_do_not_mix():
 
 
 def test_limits_survive_json_and_their_digest_follows_them():
-    limits = estimate_limits(pl.DataFrame([row(), row("green"), row(focus_slope=-1.2345678901234567)]))
+    limits = estimate_limits(pl.DataFrame([row(), row("green"), row(sharpness=-1.2345678901234567)]))
     again = QualityLimits.from_json(limits.to_json())
     assert again == limits
     assert again.digest == limits.digest
