@@ -21,8 +21,8 @@ from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import atomic_path
 
 # Bytes of the text (base64) of an event's first thumbnail and of each further one. An asset has one to five figures.
-FIRST_THUMBNAIL_BYTES: Final = 8_000
-NEXT_THUMBNAIL_BYTES: Final = 4_000
+FIRST_THUMBNAIL_BYTES: Final = 4_500
+NEXT_THUMBNAIL_BYTES: Final = 2_500
 # Tried in turn until one is small enough, in pixels. AVIF shows letters of 6 pt at half the bytes of WebP; below this
 # quality it loses minus signs.
 _WIDTHS: Final = (900, 800, 700, 620, 540, 470, 400, 340, 280, 200, 120)

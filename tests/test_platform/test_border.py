@@ -85,7 +85,6 @@ USED_BY_NAME = {
     "dagster-webserver": "the UI, a program",
     "dagster-dg-cli": "dg dev, a program",
     "imagecodecs": "tifffile's codecs",
-    "scikit-image": "segmentation; until then a judge of colours in the tests",
 }
 TOOLS = {"pytest-timeout", "pytest-xdist", "ruff", "mypy"}
 

@@ -123,7 +123,7 @@ def show_picture(page):
     page.get_by_text("[Show Markdown]").first.click(timeout=60_000)
     image = page.locator("img[src^='data:image/avif']").first
     image.wait_for(timeout=60_000)
-    assert image.evaluate("img => img.naturalWidth") > 200
+    assert image.evaluate("img => img.naturalWidth") > 150
 
 
 def test_an_answer_shows_columns_row_count_and_a_passed_check(page, server):
