@@ -41,10 +41,10 @@ COARSEST_UM: Final = 1.24
 FOREGROUND: Final = 0.5
 """Probability from which on a pixel is an object's."""
 
-SMOOTH_UM: Final = 1.5
+SMOOTH_UM: Final = 2.0
 """Gaussian by which the nearness map is smoothed, µm, against ripples that would split cells."""
 
-PEAK: Final = 0.1
+PEAK: Final = 0.12
 """Height of a peak above its highest saddle from which on it is a cell of its own; the map runs from 0 to 1."""
 
 LEAST_UM2: Final = 100.0
