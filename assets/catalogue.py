@@ -1,8 +1,9 @@
-"""From an export to its catalogue: raw_images, scans, and the files that are not used (rejected_files)."""
+"""From an export to its catalogue: raw_images, scans, scan_manifest, and the files not used (rejected_files)."""
 
 from assets.factory import TableAsset
 from phenoassets.figures import catalogue as figures
 from phenoassets.steps import catalogue as steps
+from phenoassets.steps import scan_manifest
 
 PLATE_TABLES = (
     TableAsset(
@@ -22,6 +23,12 @@ PLATE_TABLES = (
         "scans",
         "Scans of this plate in order, and which of them lack images.",
         step=lambda task: steps.write_scans(task.screen, task.store, task.plate),
+        deps=("raw_images",),
+    ),
+    TableAsset(
+        "scan_manifest",
+        "What each scan of this plate should hold and holds: missing wells, extra fields, copies, contradictions.",
+        step=lambda task: scan_manifest.write_scan_manifest(task.screen, task.store, task.plate),
         deps=("raw_images",),
     ),
 )

@@ -269,6 +269,22 @@ _ALL: Final = (
         ),
     ),
     Table(
+        "scan_manifest",
+        "What each scan of a plate should hold in each channel, and holds.",
+        ("plate", "scan", "channel"),
+        (
+            _PLATE,
+            _SCAN,
+            _CHANNEL,
+            _c("n_expected", I32, "Images of every well of the channel in its usual fields"),
+            _c("n_present", I32, "Those that are there"),
+            _c("missing", pl.List(pl.String), "Those that are not, as well/field"),
+            _c("extra", pl.List(pl.String), "Images of fields that most wells lack, as well/field"),
+            _c("n_duplicates", I32, "Further files with the bytes of an image that is used"),
+            _c("n_conflicts", I32, "Files that contradict another of the same image"),
+        ),
+    ),
+    Table(
         "rejected_files",
         "Files that are not used, and why.",
         ("path",),
