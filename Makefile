@@ -51,7 +51,7 @@ bench: $(VENV)/.test  ## run the benchmarks; benchmarks/README.md holds the figu
 mutants: $(VENV)/.test  ## put single faults into the science and print those that no test notices
 	$(BIN)/python benchmarks/mutants.py
 
-fuzz: $(VENV)/.test  ## mutate sheets, tables and names for ten minutes
+fuzz: $(VENV)/.test  ## mutate sheets, tables and names for ten minutes; benchmarks/fuzz.txt has the last figures
 	$(BIN)/python tests/fuzz.py --seconds 600
 
 clean:  ## remove .venv and caches; homes stay
