@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import digest_of
@@ -108,3 +109,13 @@ def awkward_profiles(n, d, seed=0, mean=20.0, dtype=np.float64):
     rng = np.random.default_rng(seed)
     mix = rng.normal(size=(d, d)) / np.sqrt(d)
     return (mean + rng.normal(size=(n, d)) @ mix * np.logspace(-1, 1, d)).astype(dtype)
+
+
+def earlier_file(home, frame, table, name="part.parquet", model=None, plate=None, recipe=""):
+    """A file as versions without manifests wrote it."""
+    folder = home.table(table, model, plate)
+    folder.mkdir(parents=True, exist_ok=True)
+    arrow = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    stamp = {b"phenoassets.recipe_digest": recipe.encode(), b"phenoassets.software": b"0.1"}
+    pq.write_table(arrow.replace_schema_metadata(stamp), folder / name, compression="zstd")
+    return folder / name

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from phenoassets.figures import files
 from phenoassets.imaging.store import PlateStore
 from phenoassets.steps.catalogue import image_ids
 from phenoassets.store.home import Home, check_plate_name
-from phenoassets.store.schemas import TABLES, Table
-from phenoassets.store.tables import TableStore, atomic_path, part_name, recipe_of
+from phenoassets.store.manifest import NAME, Manifest
+from phenoassets.store.objects import atomic_path
+from phenoassets.store.schemas import TABLES
+from phenoassets.store.tables import TableStore, part_name
 
 Step = tuple[str, Callable[[], None]]
 
@@ -36,6 +39,7 @@ def removal_steps(store: TableStore, plate: str) -> list[Step]:
     found = plate_folders(store.home, plate)
     if not found:
         raise SettingsError(f"plate {plate} has nothing in {store.home.root}; phenoassets status lists the plates")
+    store.manifests.settle_plate(plate)
     steps: list[Step] = [(f"delete {store.home.relative(f)} ({_size(f)})", partial(_delete, f)) for f in found]
     return [*steps, (f"delete the figures of {plate}", partial(files.forget, store.home, plate))]
 
@@ -62,14 +66,18 @@ def renaming_steps(store: TableStore, plate: str, name: str, landed: Collection[
         )
     steps: list[Step] = [(f"note that {plate} becomes {name}", partial(_write_note, note, name))]
     steps += [
-        (f"rewrite {home.relative(part)} for {name}", partial(_rewrite, store, table, part, plate, name))
+        (f"rewrite {manifest.folder} for {name}", partial(_rewrite, store, manifest, name))
         for table in TABLES.values()
         if table.grain == "plate"
-        for part in store.parts(table.name, plate=plate)
+        for manifest in store.all_manifests(table.name, plate=plate)
+        if manifest.files
     ]
-    pixels = PlateStore(home.zarr(plate))
-    steps += [(f"call {home.relative(pixels.path)} {name}", partial(pixels.rename, name))] if pixels.exists else []
-    moves = [(home.zarr(plate), home.zarr(name))] if home.zarr(plate).is_dir() else []
+    moves = []
+    if (pixels := store.pixels(plate)) is not None and pixels.is_dir():
+        of_plate = PlateStore(pixels, name=plate)
+        steps += [(f"call {home.relative(pixels)} {name}", partial(of_plate.rename, name))] if of_plate.exists else []
+        manifest = store.manifest("corrected_images", plate=plate)
+        moves += [(pixels, home.table("corrected_images") / _pixels_of(manifest, name))] if manifest else []
     moves += [(f, home.illumination(name) / f.name) for f in sorted(home.illumination(plate).glob("*.npy"))]
     steps += [(f"move {home.relative(a)} to {home.relative(b)}", partial(_move, a, b)) for a, b in moves]
     return steps + (removal_steps(store, plate) if plate_folders(home, plate) else [])
@@ -88,11 +96,12 @@ def plate_folders(home: Home, plate: str) -> list[Path]:
         root = home.table(table.name)
         folders = sorted(root.glob("model=*")) if table.per_model else [root]
         found += [path for folder in folders for path in _with_leftovers(folder / f"plate={plate}")]
-    return found + _with_leftovers(home.zarr(plate))
+    pixels = home.pixels(plate)
+    return found + ([pixels] if pixels.is_dir() else []) + _with_leftovers(pixels.with_name(f"{plate}.zarr"))
 
 
 def _with_leftovers(path: Path) -> list[Path]:
-    """`path`, and the stand-ins, journals and retired folders that `growing` names after it, as far as they exist."""
+    """`path`, and what killed runs of earlier versions left beside it, as far as they exist."""
     if not path.parent.is_dir():
         return []
     leftover = re.compile(rf"\.{re.escape(path.name)}\.([0-9a-f]{{12}}\.new|retired|swap\.json)")
@@ -109,15 +118,37 @@ def _write_note(note: Path, name: str) -> None:
         temporary.write_text(name, encoding="utf-8")
 
 
-def _rewrite(store: TableStore, table: Table, part: Path, plate: str, name: str) -> None:
-    frame = pl.read_parquet(part, glob=False, hive_partitioning=False).with_columns(pl.lit(name).alias("plate"))
+def _pixels_of(manifest: Manifest, name: str) -> str:
+    """Where the pixels of a plate's manifest lie once the plate is called `name`."""
+    last = manifest.zarr.rpartition("/")[2] if "/" in manifest.zarr else f"{manifest.generation}.zarr"
+    return f"{name}/{last}" if manifest.zarr else ""
+
+
+def _rewrite(store: TableStore, before: Manifest, name: str) -> None:
+    """Write a plate's table again under its new name, and commit it whole."""
+    plate, model = before.plate, before.model or None
+    after = replace(store.new_manifest(before.table, model, name), recipe=before.recipe, zarr=_pixels_of(before, name))
+    after = replace(after, generation=before.generation)
+    for file in before.files:
+        frame = _renamed(store.read_file(before, file), before, plate, name)
+        grown = "image_id" in frame.columns and before.table != "rejected_files"
+        part = part_name(before.recipe, frame["image_id"]) if grown else file.part
+        path = f"{before.generation}/{part}"
+        made, columns = store.put_file(after, frame, part=part, path=path, recipe=before.recipe)
+        after = after.with_part(made, columns)
+    store.publish(after)
+
+
+def _renamed(frame: pl.DataFrame, manifest: Manifest, plate: str, name: str) -> pl.DataFrame:
+    """Rows of a plate's table as those of plate `name`."""
+    frame = frame.with_columns(pl.lit(name).alias("plate"))
     if {"image_id", "well", "field", "channel", "scan"} <= set(frame.columns):
         frame = frame.with_columns(image_ids(frame))
     # The path of an illumination function lies in the home, those of the others among the exports.
-    lit = "illumination/plate=" if table.name == "illumination" else ""
+    lit = "illumination/plate=" if manifest.table == "illumination" else ""
     for column, old, new in (
         ("path", f"{lit}{plate}/", f"{lit}{name}/"),
-        ("zarr", f"corrected_images/{plate}.zarr", f"corrected_images/{name}.zarr"),
+        ("zarr", f"corrected_images/{manifest.zarr}", f"corrected_images/{_pixels_of(manifest, name)}"),
     ):
         if column in frame.columns:
             text = pl.col(column)
@@ -126,13 +157,9 @@ def _rewrite(store: TableStore, table: Table, part: Path, plate: str, name: str)
             moved = pl.lit(new) + text.str.slice(len(old))
             kept = pl.when(text.str.starts_with(old) & ~archive).then(moved).otherwise(text)
             frame = frame.with_columns(kept.alias(column))
-    if table.name == "rejected_files":
+    if manifest.table == "rejected_files":
         frame = frame.with_columns(pl.lit(None, pl.String).alias("image_id"))
-    recipe = recipe_of(part)
-    model = part.parent.parent.name.removeprefix("model=") if table.per_model else None
-    grown = "image_id" in frame.columns and table.name != "rejected_files"
-    target = part_name(recipe, frame["image_id"]) if grown else part.name
-    store.write_file(table.name, frame, store.folder(table.name, model, name) / target, recipe=recipe)
+    return frame
 
 
 def _move(source: Path, target: Path) -> None:
@@ -142,6 +169,7 @@ def _move(source: Path, target: Path) -> None:
 
 def _delete(path: Path) -> None:
     if path.is_dir():
+        (path / NAME).unlink(missing_ok=True)  # first what counts
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -77,10 +77,9 @@ def find_rewritten(screen: Screen, store: TableStore, now: float) -> Rewritten:
 
 def _changed(screen: Screen, store: TableStore, plate: str, suspects: set[str]) -> list[dict[str, Any]]:
     """Rows for those of `suspects`, and of the files named before, whose bytes are not the catalogued ones."""
-    before = store.folder("rejected_files", plate=plate) / f"{_STEP}.parquet"
-    if before.is_file():
-        named = pl.read_parquet(before, glob=False, columns=["path"], hive_partitioning=False)
-        suspects = suspects | set(named["path"])
+    before = store.read_part("rejected_files", f"{_STEP}.parquet", plate=plate)
+    if before is not None:
+        suspects = suspects | set(before["path"])
     if not suspects:
         return []
     known = store.read("raw_images", plate=plate, columns=["image_id", "path", "bytes", "sha256"])

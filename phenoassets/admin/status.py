@@ -23,7 +23,7 @@ from phenoassets.steps.provenance import calibration_of, correction_recipe, embe
 from phenoassets.steps.rejected import DUPLICATE
 from phenoassets.store.home import Home, check_plate_name
 from phenoassets.store.schemas import TABLES
-from phenoassets.store.tables import TableStore, recipe_of
+from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.treatment_time import treatment_hours
 
 
@@ -130,14 +130,18 @@ def disk_use(home: Home) -> dict[str, dict[str, int]]:
     """
     found: dict[str, dict[str, int]] = {}
     for table in TABLES:
-        for place, size in _sizes(home.table(table).as_posix()).items():
+        for place, size in _sizes(home.table(table).as_posix(), of_plates=table == "corrected_images").items():
             plate, layer = (place.removesuffix(".zarr"), "pixels") if place.endswith(".zarr") else (place, table)
-            found.setdefault(plate, {})[layer] = size
+            sizes = found.setdefault(plate, {})
+            sizes[layer] = sizes.get(layer, 0) + size
     return found
 
 
-def _sizes(folder: str) -> dict[str, int]:
-    """Bytes of the files below `folder`, by the plate whose folder or Zarr (then with its ending) they lie in."""
+def _sizes(folder: str, *, of_plates: bool = False) -> dict[str, int]:
+    """Bytes of the files below `folder`, by the plate whose folder or Zarr (then with its ending) they lie in.
+
+    Where `of_plates`, folders directly below that are named after a plate hold its Zarrs.
+    """
     # Plain os.scandir and a list: a home has some hundred thousand files and folders in its Zarr stores.
     sizes: dict[str, int] = {}
     waiting = [(folder, "")]
@@ -148,7 +152,9 @@ def _sizes(folder: str) -> dict[str, int]:
             with os.scandir(path) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append((entry.path, place or _place(entry.name)))
+                        here = place or _place(entry.name)
+                        pixels = of_plates and path == folder and not here and not entry.name.startswith(".")
+                        waiting.append((entry.path, f"{entry.name}.zarr" if pixels else here))
                     else:
                         total += entry.stat(follow_symlinks=False).st_size
         except FileNotFoundError:  # not made yet, or swapped by a run meanwhile
@@ -192,7 +198,7 @@ def stale_layers(screen: Screen, store: TableStore, plate: str) -> Iterator[str]
         except PhenoassetsError:
             continue
     for (table, name), recipe in wanted.items():
-        found = {recipe_of(part) for part in store.parts(table, name, plate)}
+        found = store.recipes(table, name, plate).get(plate, set())
         if found and (found != {recipe} or (table == "corrected_images" and _lacks_a_channel(screen, store, plate))):
             yield f"{table}/{name}" if name else table
 

@@ -168,6 +168,22 @@ def doctor(home: Path) -> None:
 
 
 @main.command()
+@_HOME
+def verify(home: Path) -> None:
+    """Read every file of the home's tables and pixels and name those that are damaged, with the remedy."""
+    from phenoassets.admin.homes import existing_screen
+    from phenoassets.admin.verify import verify_home
+
+    with _terminal_progress("verify", "files") as progress:
+        found = verify_home(existing_screen(Home(home)).home, progress)
+    for line in (*found.damaged, *found.notes):
+        click.echo(line)
+    click.echo(f"{found.n_files:,} files, {found.n_bytes / 1e6:,.1f} MB: {len(found.damaged)} damaged")
+    if found.damaged:
+        sys.exit(1)
+
+
+@main.command()
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"), show_default=True)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
 def demo(home: Path, seed: int) -> None:

@@ -71,7 +71,7 @@ def raw_finder(screen: Screen, raw: pl.DataFrame) -> FindImage:
 def corrected_finder(screen: Screen, store: TableStore, plate: str, corrected: pl.DataFrame) -> FindImage:
     """How to find the corrected image of a well and scan."""
     places = _first_field(screen, corrected, "index")
-    pixels = PlateStore(store.home.zarr(plate), root=store.home.root)
+    pixels = PlateStore(store.pixels(plate) or store.home.pixels(plate), root=store.home.root, name=plate)
 
     def find(well: str, scan: str) -> Image | None:
         if (well, scan) not in places:

@@ -7,6 +7,7 @@ What a plate holds goes in, the content of each ``zarr.json`` comes out. Nothing
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import zarr
 from numpy.typing import DTypeLike
-from zarr.codecs import ZstdCodec
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from phenoassets.errors import StoreError
 from phenoassets.incucyte.names import parse_scan_id
@@ -138,8 +139,10 @@ def image_document(
     return group_document({"ome": {"version": VERSION, "multiscales": [multiscale], "omero": {"channels": shown}}})
 
 
-def array_document(n_scans: int, n_channels: int, shape: tuple[int, int], dtype: DTypeLike, shard: int) -> bytes:
-    """``zarr.json`` of the pixels: one picture a chunk, `shard` scans of one channel a file, zstd."""
+def array_document(
+    n_scans: int, n_channels: int, shape: tuple[int, int], dtype: DTypeLike, shard: int, *, checksums: bool = True
+) -> bytes:
+    """``zarr.json`` of the pixels: one picture a chunk, `shard` scans of one channel a file, zstd and a CRC-32C."""
     memory: dict[str, Any] = {}
     chunk = (1, 1, *shape)
     zarr.create_array(
@@ -148,11 +151,41 @@ def array_document(n_scans: int, n_channels: int, shape: tuple[int, int], dtype:
         dtype=np.dtype(dtype),
         chunks=chunk,
         shards=(shard, 1, *shape),
-        compressors=ZstdCodec(level=1),
+        compressors=[ZstdCodec(level=1), *([Crc32cCodec()] if checksums else [])],
         fill_value=0,
         dimension_names=AXES,
     )
     return bytes(memory["zarr.json"].to_bytes())
+
+
+class DamagedError(ValueError):
+    """A document is not the one that was written."""
+
+
+def sealed(document: bytes) -> bytes:
+    """The plate's document with a digest of its own content, so that damage is noticed."""
+    content = json.loads(document)
+    content["attributes"]["phenoassets"]["checked"] = _digest(content)
+    return _bytes(content)
+
+
+def opened(document: bytes) -> dict[str, Any]:
+    """Content of the plate's document, without the digest.
+
+    Raises
+    ------
+    DamagedError
+        If the digest is not that of the content; documents of earlier versions have none.
+    """
+    content: dict[str, Any] = json.loads(document)
+    checked = content["attributes"]["phenoassets"].pop("checked", None)
+    if checked is not None and (checked != _digest(content) or sealed(_bytes(content)) != document):
+        raise DamagedError("its digest is not that of its content")
+    return content
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_bytes(content)).hexdigest()[:32]
 
 
 def _bytes(document: Mapping[str, Any]) -> bytes:

@@ -7,6 +7,8 @@ A path goes in, a two-dimensional array of uint8, uint16 or float32 comes out. W
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -52,7 +54,7 @@ class Header(NamedTuple):
     format: str
 
 
-def read_image(path: str | Path) -> NDArray[Any]:
+def read_image(path: str | Path, *, sha256: str | None = None) -> NDArray[Any]:
     """Read the grey picture in a TIFF, PNG or JPEG file.
 
     The first level of a pyramid is the picture. Three equal colour channels are one grey channel; an opaque alpha
@@ -62,6 +64,8 @@ def read_image(path: str | Path) -> NDArray[Any]:
     ----------
     path
         The file; its content, not its suffix, decides the format.
+    sha256
+        Digest that the very bytes which are decoded must have; None takes any.
 
     Returns
     -------
@@ -73,17 +77,22 @@ def read_image(path: str | Path) -> NDArray[Any]:
     ImageError
         ``missing``, ``no_permission``, ``io_error`` (see `TRANSIENT_REASONS`); ``not_a_file``, ``empty_file``,
         ``not_an_image``, ``unreadable``, ``too_large``, ``multi_page``, ``display_only`` (colours, an overlay or
-        transparency), ``unsupported_type``, ``not_finite``.
+        transparency), ``unsupported_type``, ``not_finite``; ``changed_since_import`` where the digest is another.
     """
     path = Path(path)
     with _faults_named(path):
-        if _is_tiff(path):
-            with tifffile.TiffFile(path) as tiff:
+        is_tiff = _is_tiff(path)
+        content = path.read_bytes()  # once: what is hashed is what is decoded
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ImageError("changed_since_import", f"{path.name} is no longer the file that was catalogued")
+        if is_tiff:
+            with tifffile.TiffFile(io.BytesIO(content), name=path.name) as tiff:
                 pixels = _tiff_pixels(tiff, path)
         else:
-            with Image.open(path, formats=("PNG", "JPEG")) as picture:
+            with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
                 _pillow_header(picture, path)
-                pixels = _deep_png(path) if _is_deep_png(path) else _pillow_pixels(picture)
+                deep = _is_deep_png(path)
+                pixels = np.asarray(imagecodecs.png_decode(content)) if deep else _pillow_pixels(picture)
     grey = _grey(pixels, path)
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
         bad = int(grey.size - np.isfinite(grey).sum())
@@ -215,10 +224,6 @@ def _is_deep_png(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(26)
     return head[:8] == _PNG and head[12:16] == b"IHDR" and head[24] == 16 and head[25] != 0
-
-
-def _deep_png(path: Path) -> NDArray[Any]:
-    return np.asarray(imagecodecs.png_decode(path.read_bytes()))
 
 
 def _pillow_pixels(picture: Image.Image) -> NDArray[Any]:

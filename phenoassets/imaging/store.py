@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import glob
-import json
 import os
 import shutil
 import threading
@@ -37,6 +36,7 @@ from phenoassets.errors import ImageError, StalenessError, StoreError
 from phenoassets.imaging import ome_zarr as hcs
 
 SCANS_PER_SHARD: Final = 16
+CHECKSUMS: bool = True  # of new stores; those of earlier versions go on without
 _LAYOUT: Final = 1
 _KINDS: Final = ("uint8", "uint16", "float32")
 
@@ -54,6 +54,7 @@ class Contents:
     scans_per_shard: int = SCANS_PER_SHARD
     um_per_pixel: float | None = None
     recipe_digest: str | None = None
+    checksums: bool = False
 
     @property
     def array_dtype(self) -> np.dtype[Any]:
@@ -67,9 +68,11 @@ class PlateStore:
     Parameters
     ----------
     path
-        Folder of the plate, ``<plate>.zarr``; made by `ensure`.
+        Folder of the plate's pictures; made by `ensure`.
     root
-        Where given, `path` must lie inside it.
+        Where given, `path` must lie inside it; folders between them may be links to other disks.
+    name
+        Name of the plate; that of the folder where not given.
 
     Raises
     ------
@@ -81,9 +84,11 @@ class PlateStore:
     Threads may share one store. Of several processes one may write, while others read.
     """
 
-    def __init__(self, path: str | Path, *, root: str | Path | None = None) -> None:
+    def __init__(self, path: str | Path, *, root: str | Path | None = None, name: str = "") -> None:
         self.path = Path(path)
-        if root is not None and not self.path.resolve().is_relative_to(Path(root).resolve()):
+        self.name = name or self.path.stem
+        inside = root is None or Path(os.path.normpath(path)).is_relative_to(os.path.normpath(root))
+        if not inside or (root is not None and self.path.is_symlink()):
             raise StoreError(f"{self.path} lies outside {root}; rename the plate")
         self._contents: Contents | None = None
         self._arrays: dict[str, zarr.Array[Any]] = {}
@@ -128,6 +133,7 @@ class PlateStore:
         """
         with self._lock, _faults_named(self.path):
             self._write_plate(self.contents, name)
+            self.name = name
 
     def remove(self) -> None:
         """Delete the plate's store and what a killed run left of it; nothing happens where there is none."""
@@ -186,7 +192,8 @@ class PlateStore:
             When the store holds pictures of another recipe.
         """
         with self._lock, _faults_named(self.path):
-            new = Contents(scans_per_shard=scans_per_shard) if not self.exists else self._load()
+            fresh = Contents(scans_per_shard=scans_per_shard, checksums=CHECKSUMS)
+            new = self._load() if self.exists else fresh
             wells = sorted(set(wells))
             kinds = {channel: dtype if isinstance(dtype, str) else dtype[channel] for channel in channels}
             self._check(new, wells, kinds, shape, recipe_digest)
@@ -194,7 +201,7 @@ class PlateStore:
             new.dtypes = {**new.dtypes, **kinds}
             if before not in (None, new.array_dtype):
                 raise StoreError(
-                    f"{self.path.stem}: its store holds {before} and cannot take {', '.join(channels)} of "
+                    f"{self.name}: its store holds {before} and cannot take {', '.join(channels)} of "
                     f"{', '.join(sorted(set(kinds.values())))}; reimport the plate"
                 )
             new.channels += [channel for channel in dict.fromkeys(channels) if channel not in new.channels]
@@ -241,11 +248,11 @@ class PlateStore:
         for scan, image in zip(scans, images, strict=True):
             if list(image.shape) != contents.shape or image.dtype.name != contents.dtypes[channel]:
                 raise StoreError(
-                    f"{self.path.stem} {well} field {field} {channel} {scan}: a picture of {_size(image.shape)} "
+                    f"{self.name} {well} field {field} {channel} {scan}: a picture of {_size(image.shape)} "
                     f"{image.dtype}, the plate has {_size(contents.shape)} {contents.dtypes[channel]}"
                 )
             if not image.any():
-                raise ImageError("empty", f"{self.path.stem} {well} field {field} {channel} {scan} is black")
+                raise ImageError("empty", f"{self.name} {well} field {field} {channel} {scan} is black")
         known = {scan: index for index, scan in enumerate(contents.scans)}
         if any(scan not in known for scan in scans):
             contents = self.ensure([well], [field], [channel], image_shape(contents), contents.dtypes, scans=scans)
@@ -317,7 +324,7 @@ class PlateStore:
         """Every picture of a well's field in one channel, shape (scans, height, width); zeros where there is none."""
         contents = self.contents
         place = self._place(contents, well, field, channel)
-        with _faults_named(self.path):
+        with _faults_named(self.path), _damage_named(self, f"{well} field {field} {channel}"):
             pictures = np.asarray(self._array(place)[:, contents.channels.index(channel)])
         return pictures.astype(contents.dtypes[channel], copy=False)
 
@@ -329,17 +336,17 @@ class PlateStore:
         for index in indices:
             if not 0 <= index < len(contents.scans):
                 raise StoreError(
-                    f"{self.path.stem} {well} field {field} {channel}: position {index} is not among its "
+                    f"{self.name} {well} field {field} {channel}: position {index} is not among its "
                     f"{len(contents.scans)} scans"
                 )
         plane = contents.channels.index(channel)
-        with _faults_named(self.path):
+        with _faults_named(self.path), _damage_named(self, f"{well} field {field} {channel}"):
             array = self._array(place)
             stack = [picture for first, end in _runs(indices) for picture in np.asarray(array[first:end, plane])]
         for index, picture in zip(indices, stack, strict=True):
             if not picture.any():
                 raise StoreError(
-                    f"{self.path.stem} {well} field {field} {channel}: no picture at position {index} "
+                    f"{self.name} {well} field {field} {channel}: no picture at position {index} "
                     f"({contents.scans[index]}); reimport the plate"
                 )
         return [picture.astype(contents.dtypes[channel], copy=False) for picture in stack]
@@ -347,7 +354,7 @@ class PlateStore:
     def _place(self, contents: Contents, well: str, field: int, channel: str) -> str:
         path = self.image_path(well, field)
         if field not in contents.fields.get(well, []) or channel not in contents.channels:
-            raise StoreError(f"{self.path.stem} has no {well} field {field} {channel} in its store {self.path}")
+            raise StoreError(f"{self.name} has no {well} field {field} {channel} in its store {self.path}")
         return path
 
     def _array(self, place: str) -> zarr.Array[Any]:
@@ -365,10 +372,12 @@ class PlateStore:
     def _load(self) -> Contents:
         document = self.path / "zarr.json"
         try:
-            ours = json.loads(document.read_bytes())["attributes"]["phenoassets"]
+            ours = hcs.opened(document.read_bytes())["attributes"]["phenoassets"]
             contents = Contents(**ours)
         except FileNotFoundError:
             raise StoreError(f"{self.path} is not there; run the plate's correction first") from None
+        except hcs.DamagedError as error:
+            raise StoreError(f"{document} is damaged; reimport the plate") from error
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{document} was not written by phenoassets ({error}); move it away") from error
         if contents.layout != _LAYOUT:
@@ -399,15 +408,15 @@ class PlateStore:
         ]
         if found:
             some = ", ".join(wells[:5]) + (", ..." if len(wells) > 5 else "")
-            raise StoreError(f"{self.path.stem} ({some}): {'; '.join(found)}; one plate must have pictures of one kind")
+            raise StoreError(f"{self.name} ({some}): {'; '.join(found)}; one plate must have pictures of one kind")
         if None not in (recipe_digest, known.recipe_digest) and recipe_digest != known.recipe_digest:
             raise StalenessError(
-                f"{self.path.stem}: its store was corrected by recipe {str(known.recipe_digest)[:12]}, not "
+                f"{self.name}: its store was corrected by recipe {str(known.recipe_digest)[:12]}, not "
                 f"{str(recipe_digest)[:12]}; recompute the plate"
             )
 
-    def _write(self, contents: Contents) -> None:
-        """Write every ``zarr.json`` that changed; the plate's own last, so that it never names what is not there."""
+    def documents(self, contents: Contents) -> dict[str, bytes]:
+        """Every ``zarr.json`` below the plate's own, by its path."""
         height, width = contents.shape
         array = hcs.array_document(
             len(contents.scans),
@@ -415,6 +424,7 @@ class PlateStore:
             (height, width),
             contents.array_dtype,
             contents.scans_per_shard,
+            checksums=contents.checksums,
         )
         rows = {hcs.split_well(well)[0] for well in contents.fields}
         documents = {f"{row}/zarr.json": hcs.group_document() for row in sorted(rows)}
@@ -430,12 +440,18 @@ class PlateStore:
                     contents.scans,
                 )
             documents[f"{hcs.well_path(well)}/zarr.json"] = hcs.well_document(numbers)
+        return documents
+
+    def _write(self, contents: Contents) -> None:
+        """Write every ``zarr.json`` that changed; the plate's own last, so that it never names what is not there."""
+        documents = self.documents(contents)
         with ThreadPoolExecutor(8) as pool:  # each waits for the disk to say it is flushed
             list(pool.map(self._write_document, documents, documents.values()))
-        self._write_plate(contents, self.path.stem)
+        self._write_plate(contents, self.name)
 
     def _write_plate(self, contents: Contents, name: str) -> None:
-        self._write_document("zarr.json", hcs.plate_document(name, contents.fields, asdict(contents)))
+        document = hcs.plate_document(name, contents.fields, asdict(contents))
+        self._write_document("zarr.json", hcs.sealed(document))
 
     def _write_document(self, name: str, content: bytes) -> None:
         target = self.path / name
@@ -490,6 +506,18 @@ def _faults_named(path: Path) -> Iterator[None]:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise StoreError(f"{path}: no permission to write; give this user access and run again") from error
         raise StoreError(f"{path}: {error}") from error
+
+
+@contextmanager
+def _damage_named(store: PlateStore, where: str) -> Iterator[None]:
+    """Say where pixels are not those that were written; zarr's codecs raise what they like."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise StoreError(
+            f"{store.name} {where}: its pixels in {store.path} are damaged ({' '.join(str(error).split())[:120]}); "
+            "reimport the plate"
+        ) from error
 
 
 def _size(shape: Sequence[int]) -> str:

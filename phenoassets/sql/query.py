@@ -15,7 +15,7 @@ import polars as pl
 
 from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.settings import load_screen
-from phenoassets.sql.views import connect, damaged_file, escaped
+from phenoassets.sql.views import connect, damaged_file, escaped, verify_tables
 from phenoassets.store.home import Home
 
 _ROWS = 60
@@ -43,6 +43,7 @@ def run_query(homes: Sequence[Home], query: str) -> pl.DataFrame:
     connection = connect(screens)
     try:
         _require_reading(connection, query)
+        verify_tables(screens, query)
         _confine(connection, homes)
         answer: pl.DataFrame = connection.sql(query).pl()
     except duckdb.Error as error:

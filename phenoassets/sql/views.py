@@ -10,17 +10,22 @@ import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
 from phenoassets.errors import StoreError
 from phenoassets.screen.settings import Screen
-from phenoassets.store.home import Home
+from phenoassets.store.manifest import Manifest
 from phenoassets.store.schemas import TABLES, Table, Vector
-from phenoassets.store.tables import TableStore, atomic_path, column_names, unreadable
+from phenoassets.store.tables import TableStore, atomic_path, unreadable
 
 # Columns of the condition that the views add.
 CONDITION_COLUMNS = ("cell_line", "compound", "concentration", "concentration_unit", "concentration_um", "role", "moa")
+
+# A check of this much takes some tenths of a second; asking a table costs about as much.
+VERIFIED_FILES: Final = 2_000
+VERIFIED_BYTES: Final = 512_000_000
 
 _MACROS = """
 CREATE MACRO {s}.nearest_wells(of_plate, of_well, n := 10) AS TABLE
@@ -54,12 +59,12 @@ def connect(screens: Screen | Sequence[Screen]) -> duckdb.DuckDBPyConnection:
     several = [screens] if isinstance(screens, Screen) else list(screens)
     connection = duckdb.connect()
     if len(several) == 1:
-        create_views(connection, several[0])
+        create_views(connection, several[0], lists=_Variables(connection, "f"))
         return connection
     names = _distinct_names(several)
     for number, screen in enumerate(several):
         connection.execute(f"CREATE SCHEMA h{number}")
-        create_views(connection, screen, schema=f"h{number}")
+        create_views(connection, screen, schema=f"h{number}", lists=_Variables(connection, f"h{number}f"))
     for view in [*TABLES, "effects", "conditions"]:
         union = " UNION ALL BY NAME ".join(
             f"SELECT {_text(name)} AS screen, * FROM h{number}.{view}" for number, name in enumerate(names)
@@ -79,16 +84,50 @@ def _distinct_names(screens: Sequence[Screen]) -> list[str]:
     return taken
 
 
+def verify_tables(screens: Sequence[Screen], query: str) -> None:
+    """Compare the files of the tables that `query` names with their manifests, as far as they are not too many.
+
+    DuckDB does not look at checksums. Tables of more than `VERIFIED_FILES` files or `VERIFIED_BYTES` bytes are left to
+    ``phenoassets verify``, since a question about one plate of them would wait for all.
+
+    Raises
+    ------
+    StoreError
+        If a file is damaged or missing.
+    """
+    named = set(re.findall(r"\w+", query.lower()))  # a word too many costs a look at a table, no more
+    named |= {"temporal_clusters"} if {"effects", "dose_strip"} & named else set()
+    named |= {"temporal_distances"} if "drug_trajectory" in named else set()
+    named |= {"sphered_profiles"} if "nearest_wells" in named else set()
+    wanted = {name.removeprefix("stored_") for name in named} & set(TABLES)
+    if wanted:
+        wanted |= {"plates", "scans", "plate_maps"}  # which every view joins
+    for screen in screens:
+        store = TableStore(screen.home)
+        for table in sorted(wanted):
+            manifests = store.all_manifests(table)
+            files = [file for manifest in manifests for file in manifest.files]
+            if len(files) > VERIFIED_FILES or sum(file.bytes for file in files) > VERIFIED_BYTES:
+                continue
+            try:
+                store.verify(manifests)
+            except FileNotFoundError as error:
+                raise unreadable(Path(error.filename)) from error
+
+
 def damaged_file(error: duckdb.Error, screens: Sequence[Screen]) -> StoreError | None:
     """What to say of the table's file that `error` is about; None where it is about none."""
     first = str(error).split("\n", maxsplit=1)[0]
     roots = "|".join(re.escape(screen.home.root.as_posix()) for screen in screens)
-    named = re.search(rf"(?:{roots})/.+?\.parquet", first)
-    return unreadable(Path(named.group())) if named and Path(named.group()).is_file() else None
+    named = re.search(rf"(?:{roots})/(?:{'|'.join(TABLES)})/.+?\.parquet", first)
+    return unreadable(Path(named.group())) if named else None
 
 
 def write_database(screen: Screen) -> Path:
-    """Replace ``phenoassets.duckdb`` atomically by a new one with this home's views."""
+    """Replace ``phenoassets.duckdb`` atomically by a new one with this home's views; then delete what none names.
+
+    Files of generations that no longer count are kept until here, so that the views in the file stay valid.
+    """
     target = screen.home.database
     with atomic_path(target) as temporary:
         temporary.unlink()
@@ -97,14 +136,58 @@ def write_database(screen: Screen) -> Path:
             create_views(connection, screen)
         finally:
             connection.close()
+    TableStore(screen.home).sweep()
     return target
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema: str = "main") -> None:
+class _Literals:
+    """Lists of files that stand in the text of a view: for a database file."""
+
+    def add(self, files: Sequence[str]) -> str:
+        """SQL of the list `files`."""
+        return f"[{', '.join(map(_text, files))}]"
+
+    def fill(self) -> None:
+        """Nothing is left to do once the views are there."""
+
+
+class _Variables:
+    """Lists of files in variables of a connection: tens of thousands of names are then neither parsed nor looked at.
+
+    Every view binds its files whenever another view names it. Until `fill`, each list holds its first file only, which
+    tells the columns.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, prefix: str) -> None:
+        self._connection, self._prefix = connection, prefix
+        self._lists: list[Sequence[str]] = []
+
+    def add(self, files: Sequence[str]) -> str:
+        """SQL that gives the list `files`."""
+        name = f"{self._prefix}{len(self._lists)}"
+        self._lists.append(files)
+        self._connection.execute(f"SET VARIABLE {name} = ?", [list(files[:1])])
+        return f"getvariable('{name}')"
+
+    def fill(self) -> None:
+        """Put the whole lists in their places."""
+        for number, files in enumerate(self._lists):
+            if len(files) > 1:
+                self._connection.execute(f"SET VARIABLE {self._prefix}{number} = ?", [list(files)])
+
+
+def create_views(
+    connection: duckdb.DuckDBPyConnection,
+    screen: Screen,
+    schema: str = "main",
+    *,
+    lists: _Literals | _Variables | None = None,
+) -> None:
     """Create every view and macro of `screen` in `schema`.
 
     ``stored_<table>`` is a table as it lies on disk; ``<table>`` adds ``hours_since_start``, ``elapsed_hours`` and the
-    columns of the condition; ``effects`` is the primary model's ``temporal_clusters``.
+    columns of the condition; ``effects`` is the primary model's ``temporal_clusters``. What counts is said by the
+    manifests; `lists` says where their files are named.
 
     Raises
     ------
@@ -112,7 +195,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema: 
         If a table's file is damaged.
     """
     try:
-        _create_views(connection, screen, schema)
+        _create_views(connection, screen, schema, lists or _Literals())
     except duckdb.Error as error:
         damaged = damaged_file(error, [screen])
         if damaged is None:
@@ -120,10 +203,12 @@ def create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema: 
         raise damaged from error
 
 
-def _create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema: str) -> None:
+def _create_views(
+    connection: duckdb.DuckDBPyConnection, screen: Screen, schema: str, lists: _Literals | _Variables
+) -> None:
     store = TableStore(screen.home)
     for table in TABLES.values():
-        connection.execute(f"CREATE VIEW {schema}.stored_{table.name} AS {_stored(store, screen.home, table)}")
+        connection.execute(f"CREATE VIEW {schema}.stored_{table.name} AS {_stored(store, table, lists)}")
     connection.execute(
         f"""CREATE VIEW {schema}.treatment_times AS
         SELECT p.plate,
@@ -151,38 +236,39 @@ def _create_views(connection: duckdb.DuckDBPyConnection, screen: Screen, schema:
     macros = _MACROS.format(s=schema, primary=primary, metric=_text(chosen.metric), features=_text(chosen.features))
     for statement in filter(str.strip, macros.split(";\n")):
         connection.execute(statement)
+    lists.fill()
 
 
-def _stored(store: TableStore, home: Home, table: Table) -> str:
-    parts = store.parts(table.name)
-    have = _columns_of(parts, set(table.names))
-    columns = ", ".join(
-        f'"{name}"' if name in have else f'CAST(NULL AS {_sql_type(name, table)}) AS "{name}"' for name in table.names
-    )
-    if not parts:
-        return f"SELECT {columns} WHERE false"
-    levels = [
-        table.name,
-        *(["model=*"] if table.per_model else []),
-        *(["plate=*"] if table.grain == "plate" else []),
-        "*.parquet",
+def _stored(store: TableStore, table: Table, lists: _Literals | _Variables) -> str:
+    """SQL of a table as its manifests list it, one branch for each, so that a query of one plate opens no other's."""
+    branches = [
+        _branch(store, table, manifest, lists) for manifest in store.all_manifests(table.name) if manifest.files
     ]
-    glob = escaped(home.root.as_posix()) + "/" + "/".join(levels)
-    return f"SELECT {columns} FROM read_parquet({_text(glob)}, union_by_name = true, hive_partitioning = false)"
+    if not branches:
+        nulls = ", ".join(_null(name, table) for name in table.names)
+        return f"SELECT {nulls} WHERE false"
+    return " UNION ALL ".join(branches)
 
 
-def _columns_of(parts: list[Path], wanted: set[str]) -> set[str]:
-    """Columns that any of `parts` has, as far as they are `wanted`.
+def _branch(store: TableStore, table: Table, manifest: Manifest, lists: _Literals | _Variables) -> str:
+    # A constant in the place of the column lets the planner leave the branch out; the rows hold nothing else.
+    fixed = {"model": manifest.model, "plate": manifest.plate}
+    said = [
+        f'{_text(fixed[name])} AS "{name}"'
+        if fixed.get(name)
+        else f'"{name}"'
+        if name in manifest.columns
+        else _null(name, table)
+        for name in table.names
+    ]
+    folder = f"{store.home.root.as_posix()}/{manifest.folder}"
+    files = lists.add(sorted(f"{folder}/{file.path}" for file in manifest.files))
+    options = "hive_partitioning = false" + ("" if manifest.uniform else ", union_by_name = true")
+    return f"SELECT {', '.join(said)} FROM read_parquet({files}, {options})"
 
-    Files of an earlier version may lack one. Versions only add to a table, so the newest file of each folder tells.
-    """
-    newest = sorted(parts, key=lambda part: part.stat().st_mtime_ns)
-    have: set[str] = set()
-    for part in {part.parent: part for part in newest}.values():
-        have |= set(column_names(part))
-        if have >= wanted:
-            break
-    return have
+
+def _null(name: str, table: Table) -> str:
+    return f'CAST(NULL AS {_sql_type(name, table)}) AS "{name}"'
 
 
 def _enriched(schema: str, table: Table) -> str:

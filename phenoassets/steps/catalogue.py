@@ -26,7 +26,7 @@ from phenoassets.steps.duplicates import reimport_hint, require_one_origin, reso
 from phenoassets.steps.provenance import version_of
 from phenoassets.steps.rejected import DUPLICATE, duplicate, reject, write_rejected
 from phenoassets.steps.step import Progress, StepResult, no_progress
-from phenoassets.store.incremental import GrowingTable
+from phenoassets.store.incremental import IncrementalTable
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore, digest_of
 
@@ -64,7 +64,7 @@ def catalogue_images(
     stuck = changed.filter(pl.col("known_id").is_in(used))
     rejected = _rejected(listing.rejected, exports, plate) + _changed_after_use(stuck, plate)
     # What was catalogued while it was being copied, and so could not be read, is catalogued anew.
-    outdated = set(changed["known_id"]) - used
+    outdated = (set(changed["known_id"]) | _replaced(store, plate)) - used
     _rewrite(store, plate, outdated, {})
     known = known.filter(~pl.col("image_id").is_in(outdated))
     standing = known.filter(pl.col("path").is_in(listed))
@@ -89,7 +89,7 @@ def catalogue_images(
     if found.new:
         schema = {c.name: c.dtype for c in TABLES["raw_images"].columns}
         frame = pl.DataFrame(found.new, schema=schema)  # type: ignore[arg-type]
-        GrowingTable(store, "raw_images", plate, recipe="").append(frame)
+        IncrementalTable(store, "raw_images", plate, recipe="").append(frame)
     write_rejected(store, plate, "catalogue", rejected)
     catalogue = store.read("raw_images", plate=plate, columns=["image_id", "sha256", "path"])
     reasons = Counter(r["reason"] for r in rejected)
@@ -146,6 +146,12 @@ def _changed(images: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     return images.join(before, on="path").filter(other)
 
 
+def _replaced(store: TableStore, plate: str) -> set[str]:
+    """Ids of images whose bytes were not the catalogued ones when they were to be measured."""
+    found = store.read("rejected_files", plate=plate, columns=["image_id", "reason"])
+    return set(found.filter(reason="changed_since_import")["image_id"].drop_nulls())
+
+
 def _changed_after_use(changed: pl.DataFrame, plate: str) -> list[dict[str, Any]]:
     """Rejections of files that were used and are another image now."""
     rejected = []
@@ -165,17 +171,15 @@ def _known_duplicates(store: TableStore, plate: str, fresh: pl.DataFrame, standi
 
 
 def _rewrite(store: TableStore, plate: str, outdated: Collection[str], moved: Mapping[str, str]) -> None:
-    """Take the images `outdated` out of ``raw_images`` and give those `moved` their new paths, part by part."""
+    """Take the images `outdated` out of ``raw_images`` and give those `moved` their new paths."""
     if not outdated and not moved:
         return
     path = pl.col("image_id").replace_strict(dict(moved), default=pl.col("path"), return_dtype=pl.String)
-    for part in store.parts("raw_images", plate=plate):
-        before = pl.read_parquet(part, glob=False, hive_partitioning=False)
-        after = before.filter(~pl.col("image_id").is_in(outdated)).with_columns(path.alias("path"))
-        if not after.height:
-            part.unlink()
-        elif not after.equals(before):
-            store.write_file("raw_images", after, part)
+
+    def change(frame: pl.DataFrame) -> pl.DataFrame:
+        return frame.filter(~pl.col("image_id").is_in(outdated)).with_columns(path.alias("path"))
+
+    store.edit("raw_images", change, plate=plate)
 
 
 def image_ids(images: pl.DataFrame) -> pl.Series:

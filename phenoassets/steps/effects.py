@@ -136,10 +136,11 @@ def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
             notes["curated, but not in the screen"] = "; ".join(unknown)
         frame, record = apply_curation(frame, curated)
         notes["set by a curator"] = str(record.height)
-    store.write("curated_effects", record, model=name)
     centers = found.centers.with_columns(pl.lit(name).alias("model"))
-    store.write("temporal_centers", centers.select(TABLES["temporal_centers"].names), model=name)
-    store.write("temporal_clusters", frame, model=name)
+    with store.together():
+        store.write("curated_effects", record, model=name)
+        store.write("temporal_centers", centers.select(TABLES["temporal_centers"].names), model=name)
+        store.write("temporal_clusters", frame, model=name)
     agreeing = frame.filter(pl.col("effect").is_not_null() & pl.col("cluster_effect").is_not_null())
     if agreeing.height:
         share = float((agreeing["effect"] == agreeing["cluster_effect"]).mean())  # type: ignore[arg-type]

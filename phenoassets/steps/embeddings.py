@@ -29,7 +29,7 @@ from phenoassets.steps.provenance import (
     version_of,
 )
 from phenoassets.steps.step import Progress, StepResult, no_progress
-from phenoassets.store.incremental import GrowingTable, recover
+from phenoassets.store.incremental import IncrementalTable
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
 
@@ -49,18 +49,17 @@ def embed(
     """Embed each corrected and kept image that has no vector of this model yet."""
     precision = screen.settings.embedding.precision
     model = load_model(name, root=screen.home.models, device=device, precision=precision)
-    recover(store.folder("corrected_images", plate=plate))  # a killed exchange: the rows may be new, the pixels old
     calibration = calibration_of(store, plate)
     recipe = embedding_recipe(screen, model.digest, calibration)
     require_recipe(store, "corrected_images", plate, correction_recipe(screen, calibration))
-    table = GrowingTable(store, "embeddings", plate, recipe, model=name)
+    table = IncrementalTable(store, "embeddings", plate, recipe, model=name)
     new = _kept(screen, store, plate).filter(~pl.col("image_id").is_in(table.done()))
     dtype = screen.settings.embedding.stored
     failed: list[str] = []
     scales: dict[str, float] = {}
     done = 0
     if new.height:
-        pixels = PlateStore(store.home.zarr(plate), root=store.home.root)
+        pixels = PlateStore(store.pixels(plate) or store.home.pixels(plate), root=store.home.root, name=plate)
         size = batch_size(model)
         scales = float_scales(screen, store, plate)
         for part in new.sort("scan", "well", "field", "channel").iter_slices(_PART):
@@ -68,17 +67,17 @@ def embed(
             failed += _embed_part(pixels, part, model, table, size, dtype, scales, report)
             done += part.height
     if failed:
-        kept = "the earlier vectors stay" if table.stale else "the others are"
+        kept = "the earlier vectors stay" if table.is_rebuilding else "the others are"
         raise ModelError(
             f"plate {plate}: {len(failed)} corrected images cannot be embedded, {failed[0]}; "
             f"{kept}; phenoassets plate reimport {quoted(plate)} makes them anew"
         )
-    exchanged = table.finish()
+    recomputed = table.commit()
     ids = store.read("embeddings", name, plate, ["image_id"])
     notes: dict[str, object] = {"device": device, "width": model.dim, "model digest": model.digest[:12]}
     if new.height and scales:
         notes["float scale"] = ", ".join(f"{channel}: {scale:g}" for channel, scale in scales.items())
-    if exchanged:
+    if recomputed:
         notes["recomputed"] = "the whole plate, under a new recipe"
     return StepResult("embeddings", new.height, ids.height, version_of(ids, recipe), notes)
 
@@ -99,7 +98,7 @@ def _embed_part(
     pixels: PlateStore,
     part: pl.DataFrame,
     model: Model,
-    table: GrowingTable,
+    table: IncrementalTable,
     batch_size: int,
     dtype: Literal["float32", "float16"],
     scales: Mapping[str, float],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from shlex import quote as quoted
 from typing import Any
 
@@ -24,10 +25,11 @@ from phenoassets.imaging.store import PlateStore
 from phenoassets.imaging.stream import correct_images, measure_images
 from phenoassets.imaging.widening import copy_wider, is_too_narrow
 from phenoassets.screen.settings import Screen
+from phenoassets.steps.duplicates import reimport_hint
 from phenoassets.steps.provenance import calibration_of, correction_recipe, version_of
 from phenoassets.steps.rejected import reject, write_rejected
 from phenoassets.steps.step import Progress, StepResult, no_progress
-from phenoassets.store.incremental import GrowingTable, exchange
+from phenoassets.store.incremental import IncrementalTable
 from phenoassets.store.tables import TableStore, digest_of
 
 _CHUNK = 2048
@@ -43,19 +45,20 @@ def measure_quality(screen: Screen, store: TableStore, plate: str, progress: Pro
     except SettingsError as error:
         raise SettingsError(f"plates.csv, plate {plate}: {error}") from error
     recipe = digest_of("quality", calibration_of(store, plate), confluence_digest(), f"{size:g}")
-    table = GrowingTable(store, "image_quality", plate, recipe)
+    table = IncrementalTable(store, "image_quality", plate, recipe)
     images = store.read("raw_images", plate=plate)
     new = images.filter(~pl.col("image_id").is_in(table.done())).sort("scan", "well", "field", "channel")
     rejected: list[dict[str, Any]] = []
     made = 0
-    for part in measure_images(new, _reader(screen, new), limits, um_per_pixel=size, chunk=_CHUNK, progress=progress):
+    reader = _reader(screen, new, "run again")
+    for part in measure_images(new, reader, limits, um_per_pixel=size, chunk=_CHUNK, progress=progress):
         rejected += part.rejected.to_dicts()
         made += part.rows.height
         if part.rows.height:
             table.append(part.rows)
     write_rejected(store, plate, "decode", rejected)
     _require_readable(plate, rejected, table)
-    table.finish()
+    table.commit()
     frame = store.read("image_quality", plate=plate, columns=["image_id", "flags", "keep"])
     reasons = frame["flags"].explode(empty_as_null=False).value_counts(name="n")
     notes = {
@@ -71,8 +74,7 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
     """Correct each measured image of a channel in use that is not yet in the plate's Zarr, then write its row."""
     recipe = RECIPES[screen.settings.correction.recipe]
     digest = correction_recipe(screen, calibration_of(store, plate))
-    live = store.home.zarr(plate)
-    table = GrowingTable(store, "corrected_images", plate, digest, beside=[live])
+    table = IncrementalTable(store, "corrected_images", plate, digest)
     images = store.read("raw_images", plate=plate)
     found, wanted = images["channel"].unique().sort(), screen.settings.channels
     images = images.filter(pl.col("channel").is_in(wanted))
@@ -94,17 +96,17 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
     if new.height:
         order = store.read("scans", plate=plate).sort("hours_since_start")["scan"].to_list()
         there = set(new["scan"])
-        pixels = PlateStore(table.place(live), root=store.home.root)
-        _make_room(store, plate, pixels, dict(new.select("channel", "dtype").iter_rows()))
+        _make_room(store, table, dict(new.select("channel", "dtype").iter_rows()))
+        pixels = PlateStore(table.pixels, root=store.home.root, name=plate)
         parts = correct_images(
             new.sort("well", "field", "channel", "scan"),
-            _reader(screen, new),
+            _reader(screen, new, reimport_hint(plate)),
             pixels,
             recipe,
             _illumination(store, plate),
             digest,
             scans=[scan for scan in order if scan in there],
-            zarr=store.home.relative(live),
+            zarr=store.home.relative(table.pixels),
             um_per_pixel=screen.plate_row(plate)["um_per_pixel"],
             chunk=_CHUNK,
             progress=progress,
@@ -116,38 +118,36 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
                 table.append(part.rows)
     write_rejected(store, plate, "correction", rejected)
     _require_readable(plate, rejected, table)
-    exchanged = table.finish()
+    recomputed = table.commit()
     frame = store.read("corrected_images", plate=plate, columns=["image_id", "recipe_digest"])
     notes: dict[str, object] = {"recipe": recipe.name, "rejected": len(rejected)}
-    if exchanged:
-        PlateStore(live, root=store.home.root).rename(plate)  # it was made under another name
+    if recomputed:
         notes["recomputed"] = "the whole plate, under a new recipe"
     return StepResult("corrected_images", made, frame.height, version_of(frame), notes)
 
 
-def _make_room(store: TableStore, plate: str, pixels: PlateStore, dtypes: dict[str, str]) -> None:
+def _make_room(store: TableStore, table: IncrementalTable, dtypes: dict[str, str]) -> None:
     """Move the plate's pictures to wider arrays where a new channel's pixels would not go into theirs."""
-    if not is_too_narrow(pixels, dtypes):
-        return
-    wider = pixels.path.with_name(f".{pixels.path.name}.wider.new")
-    copy_wider(pixels, PlateStore(wider, root=store.home.root), dtypes)
-    exchange(store.folder("corrected_images", plate=plate), {wider: pixels.path})
-    pixels.forget()
-    pixels.rename(plate)
+
+    def pixels(path: Path) -> PlateStore:
+        return PlateStore(path, root=store.home.root, name=table.plate)
+
+    if is_too_narrow(pixels(table.pixels), dtypes):
+        table.widen(lambda narrow, wide: copy_wider(pixels(narrow), pixels(wide), dtypes))
 
 
-def _require_readable(plate: str, rejected: list[dict[str, Any]], table: GrowingTable) -> None:
+def _require_readable(plate: str, rejected: list[dict[str, Any]], table: IncrementalTable) -> None:
     """Stop where files could not be read for a reason that may pass: a run that says so is tried again.
 
-    While a plate is made anew any such file counts, since the old rows would go for ever; else only a fault of the disk
-    or the share, since a file that is gone or closed may stay so and must not hold up the others.
+    While a plate is recomputed any such file counts, since the old rows would go for ever; else only a fault of the
+    disk or the share, since a file that is gone or closed may stay so and must not hold up the others.
     """
-    passing = {*TRANSIENT_REASONS, _CHANGED} if table.stale else {"io_error"}
+    passing = {*TRANSIENT_REASONS, _CHANGED} if table.is_rebuilding else {"io_error"}
     unread = [row for row in rejected if row["reason"] in passing]
     if not unread:
         return
     text = f"plate {plate}: {len(unread)} files cannot be read now, first {unread[0]['path']}: {unread[0]['detail']}; "
-    if table.stale:
+    if table.is_rebuilding:
         text += (
             f"{table.table} stays as made before; put them back and run again, undo the change of settings, or let "
             f"phenoassets plate reimport {quoted(plate)} make the plate of what is left"
@@ -157,16 +157,20 @@ def _require_readable(plate: str, rejected: list[dict[str, Any]], table: Growing
     raise ExportError(text)
 
 
-def _reader(screen: Screen, images: pl.DataFrame) -> Callable[[str], NDArray[Any]]:
-    """Reads a file of the catalogue, unless it is another than was catalogued."""
-    sizes = dict(images.select("path", "bytes").iter_rows())
+def _reader(screen: Screen, images: pl.DataFrame, remedy: str) -> Callable[[str], NDArray[Any]]:
+    """Reads a file of the catalogue, unless its bytes are others than were catalogued."""
+    known = {path: (size, sha256) for path, size, sha256 in images.select("path", "bytes", "sha256").iter_rows()}
 
     def read(path: str) -> NDArray[Any]:
         file = screen.exports / path
-        with suppress(OSError):  # which reading it names
-            if file.stat().st_size != sizes[path]:
-                raise ImageError(_CHANGED, f"{file.name} is no longer the file that was catalogued; run again")
-        return read_image(file)
+        size, sha256 = known[path]
+        try:
+            with suppress(OSError):  # which reading it names
+                if file.stat().st_size != size:
+                    raise ImageError(_CHANGED, f"{file.name} is no longer the file that was catalogued")
+            return read_image(file, sha256=sha256)
+        except ImageError as error:
+            raise ImageError(_CHANGED, f"{error.detail}; {remedy}") if error.reason == _CHANGED else error from None
 
     return read
 

@@ -53,7 +53,7 @@ def plate_row_now(screen: Screen, plate: str) -> pl.DataFrame:
 
 def _require_one_spelling(store: TableStore, plate: str) -> None:
     twin = next((name for name in store.plates("raw_images") if name != plate and nfc(name) == plate), None)
-    if twin is not None and not store.folder("raw_images", plate=plate).is_dir():
+    if twin is not None and store.manifest("raw_images", plate=plate) is None:
         raise SettingsError(
             f"plate {plate}: the home has it under a name that differs only in how its letters are encoded; "
             f"copy this line: phenoassets plate rename '{twin}' '{plate}' --yes"

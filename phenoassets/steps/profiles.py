@@ -29,7 +29,7 @@ from phenoassets.steps.provenance import (
 )
 from phenoassets.steps.step import StepResult, nothing_usable, waits_for_treatment
 from phenoassets.store.schemas import TABLES
-from phenoassets.store.tables import SINGLE, TableStore, recipe_of
+from phenoassets.store.tables import SINGLE, TableStore
 from phenoassets.trajectories.treatment_time import treatment_hours
 from phenoassets.treatments import check_controls, score_treatments
 
@@ -202,11 +202,12 @@ def profile(screen: Screen, store: TableStore, plate: str, name: str) -> StepRes
         raise ProfileError(f"plate {plate} has no embedding by {name} to make profiles of; see rejected_files")
     single = pl.concat(made)
     combined = combine_channels(single, settings.channels)
-    store.write("well_profiles", single, model=name, plate=plate, recipe=recipe)
-    if combined.height:
-        store.write("well_profiles", combined, model=name, plate=plate, part=_JOINED, recipe=recipe)
-    else:
-        (store.folder("well_profiles", name, plate) / _JOINED).unlink(missing_ok=True)
+    with store.together():
+        store.write("well_profiles", single, model=name, plate=plate, recipe=recipe)
+        if combined.height:
+            store.write("well_profiles", combined, model=name, plate=plate, part=_JOINED, recipe=recipe)
+        else:
+            store.drop_part("well_profiles", _JOINED, model=name, plate=plate)
     total = single.height + combined.height
     ids = store.read("embeddings", name, plate, ["image_id"])
     notes = {"wells": single["well"].n_unique(), "scans": single["scan"].n_unique()}
@@ -221,20 +222,20 @@ def current_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> 
 
 def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -> pl.DataFrame:
     """Profiles of a plate that the answers are drawn from: of the only channel, or of all joined."""
-    channels, folder = screen.settings.channels, store.folder("well_profiles", name, plate)
-    path = folder / (_JOINED if len(channels) > 1 and (folder / _JOINED).is_file() else SINGLE)
-    if not path.is_file():
+    channels, manifest = screen.settings.channels, store.manifest("well_profiles", name, plate)
+    part = _JOINED if len(channels) > 1 and manifest is not None and manifest.part(_JOINED) else SINGLE
+    frame = store.read_part("well_profiles", part, name, plate)
+    if manifest is None or frame is None:
         raise ProfileError(f"plate {plate} has no profiles by {name} yet; materialize well_profiles/{name} first")
-    found, current = recipe_of(path), current_recipe(screen, store, plate, name)
+    found, current = manifest.recipe, current_recipe(screen, store, plate, name)
     if found != current:
         raise ProfileError(
             f"plate {plate}: the profiles by {name} are stale (recipe {found[:12]}, now {current[:12]}); "
             f"materialize the plate anew: phenoassets run --plate {quoted(plate)}"
         )
-    if len(channels) > 1 and path.name == SINGLE:
+    if len(channels) > 1 and part == SINGLE:
         raise ProfileError(
             f"plate {plate}: no well was imaged in all of {', '.join(channels)} at one scan, which `channels` in "
             "screen.toml asks for; its profiles are of single channels only"
         )
-    frame = pl.read_parquet(path, glob=False, hive_partitioning=False)
     return frame.filter(pl.col("channel") == answer_channel(channels))

@@ -13,7 +13,8 @@ from phenoassets.errors import ProfileError, StalenessError
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.models import load_card
 from phenoassets.screen.settings import Screen
-from phenoassets.store.tables import TableStore, digest_of, recipe_of
+from phenoassets.store.digests import frame_digest
+from phenoassets.store.tables import TableStore, digest_of
 
 
 def model_digest(screen: Screen, name: str) -> str:
@@ -26,9 +27,8 @@ SCHEMA_VERSION = 1
 
 
 def version_of(frame: pl.DataFrame, *more: object) -> str:
-    """Digest of a small frame's content, independent of row order."""
-    ordered = frame.sort(frame.columns[0]) if frame.height else frame
-    return digest_of(sorted(ordered.write_ndjson().splitlines()), *more)
+    """Digest of a frame's content, independent of row order, and of whatever else makes a version."""
+    return digest_of(frame_digest(frame), *more)
 
 
 def calibration_of(store: TableStore, plate: str) -> str:
@@ -41,10 +41,10 @@ def calibration_of(store: TableStore, plate: str) -> str:
     ProfileError
         If the plate has none yet.
     """
-    files = store.parts("illumination", plate=plate)
-    if not files:
+    manifest = store.manifest("illumination", plate=plate)
+    if manifest is None or not manifest.files:
         raise ProfileError(f"plate {plate} has no calibration yet; materialize illumination first")
-    return recipe_of(files[0]) or calibration_digest(store.read("illumination", plate=plate))
+    return manifest.recipe or calibration_digest(store.read("illumination", plate=plate))
 
 
 def calibration_digest(illumination: pl.DataFrame) -> str:

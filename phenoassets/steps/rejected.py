@@ -28,14 +28,28 @@ def reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
 
 
 def write_rejected(store: TableStore, plate: str, step: str, rows: list[dict[str, Any]]) -> None:
-    """Replace what `step` rejected of `plate`; no file is left where it rejected nothing."""
-    path = store.folder("rejected_files", plate=plate) / f"{step}.parquet"
+    """Replace what `step` rejected of `plate`; no part is left where it rejected nothing.
+
+    A file is listed once, by the step that rejected it last.
+    """
+    part = f"{step}.parquet"
     if not rows:
-        path.unlink(missing_ok=True)
+        store.drop_part("rejected_files", part, plate=plate)
         return
     names = TABLES["rejected_files"].names
     frame = pl.DataFrame([{n: r.get(n) for n in names} for r in rows], schema=dict.fromkeys(names, pl.String))
-    store.write_file("rejected_files", frame.unique("path", keep="first"), path)
+    before = store.manifest("rejected_files", plate=plate)
+    with store.together():
+        for other in before.files if before else ():
+            theirs = store.read_part("rejected_files", other.part, plate=plate)
+            if theirs is None or other.part == part:
+                continue
+            left = theirs.join(frame, on="path", how="anti")
+            if not left.height:
+                store.drop_part("rejected_files", other.part, plate=plate)
+            elif left.height < theirs.height:
+                store.write("rejected_files", left, plate=plate, part=other.part)
+        store.write("rejected_files", frame.unique("path", keep="first", maintain_order=True), plate=plate, part=part)
 
 
 def duplicate(row: dict[str, Any], used: str) -> dict[str, Any]:

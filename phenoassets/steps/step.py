@@ -55,8 +55,9 @@ def waits_for_treatment(
             try:
                 return make(screen, store, name)
             except NotTreatedYetError as error:
-                for table in tables:
-                    store.write(table, TABLES[table].empty(), model=name)
+                with store.together():
+                    for table in tables:
+                        store.write(table, TABLES[table].empty(), model=name)
                 return StepResult(tables[0], 0, 0, digest_of("waits"), {"waits": str(error)})
 
         return made

@@ -6,6 +6,7 @@ making folders. The home's settings are ``screen``'s, its tables ``tables``'.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ def check_plate_name(plate: str) -> str:
     SettingsError
         With the reason and the remedy.
     """
-    bad = _BAD_IN_PLATE.search(plate)
+    bad = _BAD_IN_PLATE.search(plate) or re.match("(plate|model)=", plate)  # folders of tables are called so
     if not plate or plate != plate.strip() or plate.startswith(".") or bad or len(plate.encode()) > 180:
         why = f"it holds {bad.group()!r}" if bad else "it is empty, hidden, too long or edged with blanks"
         raise SettingsError(f"plate {plate!r} cannot be used as a name: {why}; rename its folder among the exports")
@@ -108,14 +109,14 @@ class Home:
             folder /= f"plate={check_plate_name(plate)}"
         return folder
 
-    def zarr(self, plate: str) -> Path:
-        """OME-Zarr of a plate's corrected images."""
-        return self.root / "corrected_images" / f"{check_plate_name(plate)}.zarr"
+    def pixels(self, plate: str) -> Path:
+        """Folder of the OME-Zarrs of a plate's corrected images, one a generation."""
+        return self.root / "corrected_images" / check_plate_name(plate)
 
     def illumination(self, plate: str) -> Path:
         """Folder of a plate's frozen calibration."""
         return self.root / "illumination" / f"plate={check_plate_name(plate)}"
 
     def relative(self, path: Path) -> str:
-        """`path` as the tables hold it: relative to the home, with forward slashes."""
-        return path.resolve().relative_to(self.root).as_posix()
+        """`path` as the tables hold it: relative to the home, with forward slashes; links stay as they are called."""
+        return Path(os.path.normpath(path)).relative_to(self.root).as_posix()

@@ -1,6 +1,8 @@
 """Pixels, vectors and profiles of one plate: what is kept when files are away, settings change or channels differ."""
 
-from contextlib import suppress
+import os
+import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +31,7 @@ from phenoassets.steps import (
     trajectories,
 )
 from phenoassets.store.home import Home
+from phenoassets.store.objects import LocalObjects
 from phenoassets.store.tables import TableStore
 
 MODEL = "pixel_pca"
@@ -89,7 +92,9 @@ class Plate:
         return self.store.read("embeddings", MODEL, "P1").sort("image_id")["embedding"].to_numpy()
 
     def zarr(self):
-        return {p.relative_to(self.home.root): p.read_bytes() for p in self.home.zarr("P1").rglob("*") if p.is_file()}
+        return {
+            p.relative_to(self.home.root): p.read_bytes() for p in self.store.pixels("P1").rglob("*") if p.is_file()
+        }
 
 
 @pytest.fixture
@@ -106,10 +111,10 @@ OTHER = '[correction]\nrecipe = "paper"\n'
 def faulty(monkeypatch, names, reason):
     """Let the files that end on one of `names` fail to be read for `reason`."""
 
-    def read(path, real=images.read_image):
+    def read(path, real=images.read_image, **more):
         if str(path).endswith(names):
             raise ImageError(reason, "the share does not answer")
-        return real(path)
+        return real(path, **more)
 
     monkeypatch.setattr(images, "read_image", read)
 
@@ -141,7 +146,7 @@ def test_pixels_stay_where_nothing_can_be_made_anew(plate, monkeypatch):
     plate.settings(OTHER)
     faulty(monkeypatch, (".tif",), "not_an_image")
     plate.catalogue()
-    with pytest.raises(StalenessError, match="plate P1: no row of corrected_images could be made anew"):
+    with pytest.raises(StalenessError, match="plate P1: no row of corrected_images could be recomputed"):
         plate.pixels()
     assert plate.zarr() == pixels
     assert plate.store.read("corrected_images", plate="P1").height == 18
@@ -177,13 +182,6 @@ def test_vectors_and_profiles_of_other_settings_are_never_passed_on_as_new(plate
         profiles.profile(plate.screen, plate.store, "P1", MODEL)
     plate.run()
     assert not np.allclose(plate.vectors(), before)
-
-
-def test_a_stage_of_a_plate_with_a_dot_is_left_alone_by_its_namesake(plate):
-    other = plate.store.folder("corrected_images", plate="P1.2").with_name(f".plate=P1.2.{'a' * 12}.new")
-    other.mkdir(parents=True)
-    plate.run()
-    assert other.is_dir()
 
 
 def green(rng):
@@ -338,28 +336,50 @@ def test_a_channel_whose_first_scans_are_damaged_is_calibrated_by_the_next(plate
     assert "green" in set(plate.store.read("embeddings", MODEL, "P1")["channel"])
 
 
-def test_a_killed_exchange_is_ended_before_vectors_are_made(plate, monkeypatch):
+@contextmanager
+def killed_at(number):
+    """Raise at the `number`-th object that is put or deleted, as a kill there would leave it."""
+    calls = []
+
+    def counted(real):
+        def call(*args, **more):
+            calls.append(args)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return real(*args, **more)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for verb in ("put", "delete"):
+            patch.setattr(LocalObjects, verb, counted(getattr(LocalObjects, verb)))
+        with suppress(KeyboardInterrupt):
+            yield calls
+
+
+def test_a_recomputation_killed_anywhere_leaves_the_old_generation_or_the_new(plate, tmp_path):
     plate.run()
+    old = plate.vectors()
     plate.settings(OTHER)
     plate.catalogue()
-    rename, calls = type(plate.folder).rename, []
-
-    def killed(self, target):
-        calls.append(target)
-        if len(calls) == 3:  # the table is exchanged, the pixels are not
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    monkeypatch.setattr(type(plate.folder), "rename", killed)
-    with pytest.raises(KeyboardInterrupt):
-        plate.pixels()
-    monkeypatch.undo()
-    embeddings.embed(plate.screen, plate.store, "P1", MODEL)
-    found = plate.vectors()
+    shutil.copytree(plate.home.root, tmp_path / "before")
+    for number in range(1, 30):
+        with killed_at(number) as calls:
+            plate.pixels()
+        recipe = plate.store.manifest("corrected_images", plate="P1").recipe
+        pixels = PlateStore(plate.store.pixels("P1"))
+        rows = plate.store.read("corrected_images", plate="P1")
+        assert pixels.contents.recipe_digest == recipe == rows["recipe_digest"].unique().item()
+        assert rows["zarr"].str.starts_with(plate.home.relative(pixels.path)).all()
+        pixels.read_many(rows.select("well", "field", "channel", "index").rows())
+        if len(calls) < number:
+            break
+        shutil.rmtree(plate.home.root)
+        shutil.copytree(tmp_path / "before", plate.home.root)
+    assert 3 < number < 29
     plate.run()
-    plate.store.drop("embeddings", model=MODEL, plate="P1")
-    plate.run()
-    np.testing.assert_allclose(found, plate.vectors())
+    assert not np.allclose(plate.vectors(), old)
+    assert [path.suffix for path in plate.home.pixels("P1").iterdir()] == [".zarr"]
 
 
 @pytest.mark.parametrize("later", ["imaged", "named"])
@@ -377,7 +397,7 @@ def test_a_later_channel_of_another_pixel_type_joins_and_all_stays_as_it_was(pla
         plate.pixels()
         embeddings.embed(plate.screen, plate.store, "P1", MODEL)
     known = plate.store.read("corrected_images", plate="P1")
-    pixels = PlateStore(plate.home.zarr("P1"))
+    pixels = PlateStore(plate.store.pixels("P1"))
     places = known.select("well", "field", "channel", "index").rows()
     before, rows = pixels.read_many(places), plate.store.read("embeddings", MODEL, "P1")
     for file in plate.folder.glob("V_phase_*"):
@@ -387,14 +407,14 @@ def test_a_later_channel_of_another_pixel_type_joins_and_all_stays_as_it_was(pla
         plate.image("green", scan, bright)
     plate.image("phase", 3)
     plate.run()
-    after = PlateStore(plate.home.zarr("P1"))
+    after = PlateStore(plate.store.pixels("P1"))
     for one, other in zip(before, after.read_many(places), strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
     stayed = plate.store.read("embeddings", MODEL, "P1").join(rows, on="image_id", how="semi")
     assert stayed.equals(rows)
     assert set(plate.store.read("embeddings", MODEL, "P1")["channel"]) == {"phase", "green"}
-    judged = HCS.from_zarr(zarr.open_group(plate.home.zarr("P1"), mode="r", zarr_format=3))
+    judged = HCS.from_zarr(zarr.open_group(plate.store.pixels("P1"), mode="r", zarr_format=3))
     assert judged.ome_attributes.plate.name == "P1"
 
 
@@ -405,26 +425,55 @@ def test_a_kill_while_pixels_move_to_wider_arrays_loses_none(plate, monkeypatch)
     known = plate.ids("corrected_images")
     plate.image("green", 2, colour)
     plate.catalogue()
-    for fatal in (1, 2, 3):
-        calls = []
-        rename = type(plate.folder).rename
-
-        def killed(self, target, calls=calls, fatal=fatal, rename=rename):
-            calls.append(target)
-            if len(calls) == fatal:
-                raise KeyboardInterrupt
-            return rename(self, target)
-
-        monkeypatch.setattr(type(plate.folder), "rename", killed)
-        with suppress(KeyboardInterrupt):
+    for fatal in range(1, 8):
+        with killed_at(fatal):
             plate.pixels()
-        monkeypatch.undo()
     plate.pixels()
     rows = plate.store.read("corrected_images", plate="P1")
     assert known < set(rows["image_id"])
     assert rows.height == 24
-    PlateStore(plate.home.zarr("P1")).read_many(rows.select("well", "field", "channel", "index").rows())
-    assert [p.name for p in plate.home.zarr("P1").parent.iterdir() if p.name.startswith(".")] == []
+    PlateStore(plate.store.pixels("P1")).read_many(rows.select("well", "field", "channel", "index").rows())
+    assert [p.suffix for p in plate.home.pixels("P1").iterdir()] == [".zarr"]
+
+
+def replace_in_place(file):
+    """Another picture of the very size and time of the first."""
+    stat = file.stat()
+    with tifffile.TiffFile(file) as tiff:
+        offset, picture = tiff.pages[0].dataoffsets[0], tiff.asarray()
+    content = bytearray(file.read_bytes())
+    content[offset : offset + picture.nbytes] = np.ascontiguousarray(picture[::-1]).tobytes()
+    file.write_bytes(content)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert file.stat().st_size == stat.st_size
+
+
+def test_a_file_replaced_after_cataloguing_is_named_and_not_used_and_taken_with_the_next_run(plate):
+    plate.catalogue()
+    file = plate.folder / "V_phase_A2_1_00d02h00m.tif"
+    replace_in_place(file)
+    calibration.calibrate(plate.screen, plate.store, "P1")
+    images.measure_quality(plate.screen, plate.store, "P1")
+    [row] = plate.store.read("rejected_files", plate="P1").to_dicts()
+    assert row["path"].endswith(file.name)
+    assert row["reason"] == "changed_since_import"
+    assert row["detail"].endswith("is no longer the file that was catalogued; run again")
+    assert plate.store.read("image_quality", plate="P1").height == 17
+    plate.run()
+    assert plate.store.read("image_quality", plate="P1").height == 18
+    assert plate.store.read("rejected_files", plate="P1").is_empty()
+
+
+def test_a_file_replaced_after_it_was_measured_is_named_and_not_corrected(plate):
+    plate.catalogue()
+    calibration.calibrate(plate.screen, plate.store, "P1")
+    images.measure_quality(plate.screen, plate.store, "P1")
+    replace_in_place(plate.folder / "V_phase_A2_1_00d02h00m.tif")
+    images.correct(plate.screen, plate.store, "P1")
+    [row] = plate.store.read("rejected_files", plate="P1").to_dicts()
+    assert row["reason"] == "changed_since_import"
+    assert "phenoassets plate reimport P1 takes it anew" in row["detail"]
+    assert plate.store.read("corrected_images", plate="P1").height == 17
 
 
 def test_pictures_of_joined_channels_are_drawn(plate, caplog):

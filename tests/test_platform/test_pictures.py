@@ -3,6 +3,7 @@
 import importlib
 import logging
 import shutil
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -147,7 +148,7 @@ def write_images(store, plate, mapped, scans, rng):
         return
     folder = store.home.root / "exports" / plate
     folder.mkdir(parents=True)
-    zarr = PlateStore(store.home.zarr(plate), root=store.home.root)
+    zarr = PlateStore(store.home.pixels(plate) / "0001.zarr", root=store.home.root, name=plate)
     zarr.ensure(mapped["well"].to_list(), [1], ["phase"], SHAPE, "uint8", scans=scans["scan"].to_list())
     for well in mapped["well"]:
         images = [pixels(well, scan) for scan in scans["scan"]]
@@ -159,6 +160,7 @@ def write_images(store, plate, mapped, scans, rng):
         for key in keys
     ]
     store.write("corrected_images", typed("corrected_images", corrected), plate=plate)
+    store.publish(replace(store.manifest("corrected_images", plate=plate), zarr=f"{plate}/0001.zarr"))
     light = store.home.illumination(plate) / "phase.npy"
     light.parent.mkdir(parents=True)
     np.save(light, np.linspace(0.9, 1.1, SHAPE[0] * SHAPE[1], dtype=np.float32).reshape(SHAPE))

@@ -1,6 +1,7 @@
 """The end, the new name and the second import of a plate: in the tables, the partition and what the sensors know."""
 
 import json
+from dataclasses import replace
 
 import dagster as dg
 import pytest
@@ -34,13 +35,14 @@ def write_tables(store, plate):
     rows = [row | raw | {"path": f"{plate}/{row['image_id']}.tif"} for row in image_rows(plate)]
     store.write("raw_images", typed("raw_images", rows), plate=plate)
     corrected = [
-        row | {"zarr": f"corrected_images/{plate}.zarr/A/1/0", "index": 0, "recipe_digest": "r"}
+        row | {"zarr": f"corrected_images/{plate}/0001.zarr/A/1/0", "index": 0, "recipe_digest": "r"}
         for row in image_rows(plate)
     ]
     store.write("corrected_images", typed("corrected_images", corrected), plate=plate)
+    store.publish(replace(store.manifest("corrected_images", plate=plate), zarr=f"{plate}/0001.zarr"))
     embeddings = embeddings_frame("pixel_pca", rows=image_rows(plate))
     store.write("embeddings", embeddings, model="pixel_pca", plate=plate)
-    pixels = store.home.zarr(plate) / "A" / "1"
+    pixels = store.pixels(plate) / "A" / "1"
     pixels.mkdir(parents=True)
     (pixels / "c0").write_bytes(b"pixels")
 
@@ -89,7 +91,7 @@ def test_nothing_is_done_until_the_steps_are(landing):
         lines = [line for line, _ in steps]
         assert "forget the partition P1" in lines
         assert any(line.startswith("delete embeddings/model=pixel_pca/plate=P1 (") for line in lines)
-        assert any(line.startswith("delete corrected_images/P1.zarr (") for line in lines)
+        assert any(line.startswith("delete corrected_images/P1 (") for line in lines)
     assert partitions(landing) == ["P1", "P2"]
     assert plate_folders(landing.home, "P1")
     assert read_plate_requests(landing.home) == {}
@@ -163,8 +165,8 @@ def test_a_renamed_plate_keeps_its_rows_and_pixels_under_its_new_name(landing):
     assert after.sort(by)["embedding"].to_list() == before.sort(by)["embedding"].to_list()
     assert landing.store.read("raw_images", plate="Q")["path"].str.starts_with("Q/").all()
     zarr = landing.store.read("corrected_images", plate="Q")["zarr"].unique().to_list()
-    assert zarr == ["corrected_images/Q.zarr/A/1/0"]
-    assert (landing.home.zarr("Q") / "A" / "1" / "c0").read_bytes() == b"pixels"
+    assert zarr == ["corrected_images/Q/0001.zarr/A/1/0"]
+    assert (landing.store.pixels("Q") / "A" / "1" / "c0").read_bytes() == b"pixels"
     assert partitions(landing) == ["P2"]
     assert len(FileLedger(landing.home.watch).settled_files("Q")) == 4
     assert looks(landing, 4) == ["Q"]
@@ -188,11 +190,11 @@ def test_only_the_plates_own_folder_is_renamed_in_a_path(landing):
 
 
 def test_the_pixels_of_a_renamed_plate_say_its_new_name(landing):
-    pixels = landing.home.zarr("P1")
+    pixels = landing.store.pixels("P1")
     PlateStore(pixels).ensure(["A01"], [1], ["phase"], (4, 4), "uint8")
     (landing.exports / "P1").rename(landing.exports / "Q")
     do(rename(landing.screen, "P1", "Q"))
-    document = json.loads((landing.home.zarr("Q") / "zarr.json").read_text())
+    document = json.loads((landing.store.pixels("Q") / "zarr.json").read_text())
     assert document["attributes"]["ome"]["plate"]["name"] == "Q"
 
 
@@ -206,7 +208,7 @@ def test_a_renaming_that_was_killed_is_finished_by_asking_again(landing):
     do(rename(landing.screen, "P1", "Q"))
     assert plate_folders(landing.home, "P1") == []
     assert landing.store.read("raw_images", plate="Q").height == expected
-    assert (landing.home.zarr("Q") / "A" / "1" / "c0").exists()
+    assert (landing.store.pixels("Q") / "A" / "1" / "c0").exists()
     with pytest.raises(SettingsError, match="plate P1 has nothing"):
         rename(landing.screen, "P1", "Q")
 

@@ -80,10 +80,10 @@ def test_each_plate_has_one_row_with_what_is_new_rejected_and_missing(landing):
 
 def test_the_disk_that_each_plate_uses_is_shown_by_layer(landing):
     for plate, n in (("P1", 1), ("P2", 3)):
-        pixels = landing.home.zarr(plate) / "A" / "1" / "plate=P9"
+        pixels = landing.home.pixels(plate) / "0001.zarr" / "A" / "1" / "plate=P9"
         pixels.mkdir(parents=True)
         (pixels / "c0").write_bytes(bytes(n * 1_500_000))
-        (landing.home.zarr(plate) / "zarr.json").write_bytes(bytes(10_000))
+        (landing.home.pixels(plate) / "0001.zarr" / "zarr.json").write_bytes(bytes(10_000))
         for table in ("embeddings", "well_profiles"):
             folder = landing.home.table(table, "pixel_pca", plate)
             folder.mkdir(parents=True)
@@ -95,7 +95,8 @@ def test_the_disk_that_each_plate_uses_is_shown_by_layer(landing):
     found, lines = rows(landing)
     assert (found["P1"]["pixels"], found["P1"]["vectors"]) == ("1.5 MB", "2.0 kB")
     assert (found["P2"]["pixels"], found["P2"]["vectors"]) == ("4.5 MB", "6.0 kB")
-    size = (landing.store.folder("plates", plate="P1") / "part.parquet").stat().st_size
+    folder = landing.store.folder("plates", plate="P1")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     assert disk_use(landing.home)["P1"]["plates"] == size
     assert found["P1"]["tables"] == f"{size / 1000:.1f} kB"
     [line] = [line for line in lines if line.startswith("disk: ")]
@@ -113,7 +114,7 @@ def test_a_plate_with_a_damaged_table_is_shown_with_the_remedy_and_the_others_as
     [part] = landing.store.parts("raw_images", plate="P1")
     part.write_bytes(b"")
     found, _ = rows(landing)
-    assert found["P1"]["problem"].endswith("is damaged; phenoassets plate reimport P1 makes the tables of P1 anew")
+    assert found["P1"]["problem"].endswith("is damaged; phenoassets plate reimport P1 recomputes the tables of P1")
     assert found["P2"]["images"] == 1
     assert "plate P2: no plate map in" in found["P2"]["problem"]
 

@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 from builders import embeddings_frame, image_rows, plates_frame, scans_frame, typed
 
-from phenoassets.errors import SchemaError, SettingsError, StoreError
+from phenoassets.errors import SchemaError, SettingsError, StalenessError, StoreError
 from phenoassets.store.home import Home, check_plate_name
-from phenoassets.store.incremental import GrowingTable, recover
+from phenoassets.store.incremental import IncrementalTable
 from phenoassets.store.tables import atomic_path, column_names, recipe_of
 
 
@@ -71,8 +71,8 @@ def test_a_damaged_file_is_named_with_the_plate_to_reimport(store, spoilt):
         store.write("scans", scans_frame(plate), plate=plate)
     [path] = store.parts("scans", plate="P2")
     path.write_bytes(path.read_bytes()[:200] if spoilt is None else spoilt)
-    for read in (lambda: store.read("scans"), lambda: store.recipes("scans"), lambda: column_names(path)):
-        with pytest.raises(StoreError, match=r"plate=P2.part\.parquet is damaged; phenoassets plate reimport P2 makes"):
+    for read in (lambda: store.read("scans"), lambda: column_names(path)):
+        with pytest.raises(StoreError, match=r"part\.parquet is damaged; phenoassets plate reimport P2 recomputes"):
             read()
 
 
@@ -85,7 +85,7 @@ def test_pages_that_are_damaged_are_named_too(store):
     with pytest.raises(StoreError, match="reimport P1"):
         store.read("scans")
     path.write_bytes(b"")
-    with pytest.raises(StoreError, match=r"part\.parquet is damaged; delete it and run again"):
+    with pytest.raises(StoreError, match=r"part\.parquet is damaged; delete .*strong_treatments/model=m and run again"):
         store.read("strong_treatments", "m")
 
 
@@ -123,14 +123,14 @@ def test_a_table_folder_never_leaves_the_home(tmp_path):
         Home(tmp_path).table("scans", plate="../x")
 
 
-# Growing tables
+# Incremental tables
 
 
-def grown(store, recipe, **more):
-    return GrowingTable(store, "embeddings", "P1", recipe, model="m", **more)
+def grown(store, recipe):
+    return IncrementalTable(store, "embeddings", "P1", recipe, model="m")
 
 
-def test_a_growing_table_knows_what_is_done_and_adds_only_that_batch(store):
+def test_an_incremental_table_knows_what_is_done_and_adds_only_that_batch(store):
     first = embeddings_frame(rows=image_rows(wells=("A01",)))
     second = embeddings_frame(rows=image_rows(wells=("A02",)))
     grown(store, "r1").append(first)
@@ -142,18 +142,19 @@ def test_a_growing_table_knows_what_is_done_and_adds_only_that_batch(store):
     assert len(store.parts("embeddings", "m", "P1")) == 2
 
 
-def test_under_a_new_recipe_the_plate_is_made_beside_and_exchanged_when_complete(store):
+def test_under_a_new_recipe_the_plate_is_made_beside_and_counts_when_complete(store):
     old, new = embeddings_frame(seed=0), embeddings_frame(seed=1)
     grown(store, "r1").append(old)
     table = grown(store, "r2")
-    assert table.stale
+    assert table.is_rebuilding
     assert table.done() == set()
     table.append(new)
-    assert store.recipes("embeddings", "m") == {"P1": {"r1"}}  # until finished readers see the old rows alone
-    assert table.finish()
+    assert table.target != store.parts("embeddings", "m")[0].parent
+    assert store.recipes("embeddings", "m") == {"P1": {"r1"}}  # until committed readers see the old rows alone
+    assert table.commit()
     assert store.recipes("embeddings", "m") == {"P1": {"r2"}}
     assert store.read("embeddings", "m")["embedding"].to_list() == new.sort("image_id")["embedding"].to_list()
-    assert not grown(store, "r2").stale
+    assert not grown(store, "r2").is_rebuilding
 
 
 def test_a_killed_recomputation_is_taken_up_where_it_stopped(store):
@@ -165,34 +166,20 @@ def test_a_killed_recomputation_is_taken_up_where_it_stopped(store):
     assert grown(store, "r2").done() == set()
 
 
-def test_an_exchange_killed_between_two_renames_is_carried_to_its_end(store, monkeypatch, tmp_path):
-    beside = tmp_path / "home" / "P1.zarr"
-    beside.mkdir(parents=True)
-    (beside / "old").touch()
+def test_a_recomputation_of_nothing_leaves_the_old_rows(store):
     grown(store, "r1").append(embeddings_frame())
-    table = grown(store, "r2", beside=[beside])
+    with pytest.raises(StalenessError, match="no row of embeddings could be recomputed"):
+        grown(store, "r2").commit()
+    assert store.recipes("embeddings", "m") == {"P1": {"r1"}}
+
+
+def test_old_generations_go_with_the_next_sweep_and_never_one_that_counts(store):
+    grown(store, "r1").append(embeddings_frame())
+    [old] = store.parts("embeddings", "m")
+    table = grown(store, "r2")
     table.append(embeddings_frame(seed=1))
-    table.place(beside).mkdir()
-    (table.place(beside) / "new").touch()
-    rename = type(beside).rename
-    calls = []
-
-    def killed(self, target):
-        calls.append(target)
-        if len(calls) == 3:  # the old table is aside and the new one in place; the Zarr is not yet touched
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    monkeypatch.setattr(type(beside), "rename", killed)
-    with pytest.raises(KeyboardInterrupt):
-        table.finish()
-    monkeypatch.undo()
-    assert not grown(store, "r2", beside=[beside]).stale
-    assert [p.name for p in beside.iterdir()] == ["new"]
-    assert store.recipes("embeddings", "m") == {"P1": {"r2"}}
-
-
-def test_recovering_where_nothing_was_noted_changes_nothing(store):
-    store.write("scans", scans_frame(), plate="P1")
-    recover(store.folder("scans", plate="P1"))
-    assert store.read("scans").height == 3
+    table.commit()
+    assert old.is_file()  # a database file may still name it
+    store.sweep()
+    assert not old.exists()
+    assert store.read("embeddings", "m").height == 4

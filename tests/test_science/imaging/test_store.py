@@ -369,7 +369,13 @@ def test_no_store_a_foreign_one_and_a_future_one_are_told_apart(tmp_path):
         _ = PlateStore(tmp_path / "P2.zarr").scans
     plate(tmp_path / "P3.zarr")
     document = tmp_path / "P3.zarr/zarr.json"
-    document.write_text(document.read_text().replace('"layout": 1', '"layout": 2'))
+    whole = document.read_bytes()
+    document.write_bytes(whole.replace(b'"layout": 1', b'"layout": 2'))
+    with pytest.raises(StoreError, match="is damaged; reimport the plate"):
+        _ = PlateStore(tmp_path / "P3.zarr").scans
+    later = hcs.opened(whole)
+    later["attributes"]["phenoassets"]["layout"] = 2
+    document.write_bytes(hcs.sealed(json.dumps(later).encode()))
     with pytest.raises(StoreError, match="layout 2, expected 1"):
         _ = PlateStore(tmp_path / "P3.zarr").scans
     document.write_text("{")
