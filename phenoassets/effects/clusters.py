@@ -15,7 +15,9 @@ import polars as pl
 
 from phenoassets.effects.rules import (
     EffectRules,
+    judge_effect,
     label_effect,
+    name_by_shape,
     onset,
     response_height,
 )
@@ -143,6 +145,8 @@ _OWN = (
     "cluster",
     "cluster_effect",
     "effect",
+    "reason",
+    "shape_effect",
     "end_level",
     "peak_level",
     "peak_hours",
@@ -170,7 +174,7 @@ def _own_rows(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -
     rows: list[dict[str, object]] = []
     for condition, (hours, distance, null) in own.items():
         grown = growth.at(condition, hours)
-        effect = label_effect(
+        found = judge_effect(
             hours,
             distance,
             null,
@@ -181,7 +185,9 @@ def _own_rows(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -
             strongest=strongest[split_condition(condition)],
             rules=rules,
         )
-        row: dict[str, object] = {"condition_id": condition, "effect": effect}
+        effect = found.effect
+        row: dict[str, object] = {"condition_id": condition, "effect": effect, "reason": found.reason}
+        row["shape_effect"] = name_by_shape(hours, distance, null, rules)
         row["onset_hours"] = onset(hours, distance, null, rules) if effect not in (None, "none") else None
         rows.append(row | _levels(hours[hours >= 0], distance[hours >= 0], rules))
     return rows

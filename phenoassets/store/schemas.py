@@ -495,6 +495,8 @@ _ALL: Final = (
             _c("cluster", I32, "Cluster; -1 where the curve cannot be clustered"),
             _maybe("cluster_effect", STR, "Effect of the cluster's centre", values=EFFECTS),
             _maybe("effect", STR, "Effect of this condition; null where nothing can be said", values=EFFECTS),
+            _maybe("reason", STR, "What the rules' own name rests on, or why there is none; a sentence"),
+            _maybe("shape_effect", STR, "Effect by the shape of the distance alone, as published", values=EFFECTS),
             _maybe("end_level", F64, "Mean distance over the last scans"),
             _maybe("peak_level", F64, "Largest smoothed distance"),
             _maybe("peak_hours", F64, "When", "h"),

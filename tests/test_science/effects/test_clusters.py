@@ -320,6 +320,15 @@ def test_one_time_point_gives_no_effect():
     assert found["end_level"][0] > 0
 
 
+def test_each_condition_says_why_and_what_its_shape_alone_would_say():
+    distances, growth, scans = screen_of({"L|a@1 µM": "cytotoxic", "L|b@1 µM": "mixed", "L|c@1 µM": "none"})
+    found = find_clusters(distances, growth, scans, k=2).table.sort("condition_id")
+    assert found["effect"].to_list() == ["cytotoxic", "mixed", "none"]
+    assert found["shape_effect"].to_list() == ["cytotoxic", "cytotoxic", "none"]
+    assert "shrinks" in found["reason"][0]
+    assert "null band" in found["reason"][2]
+
+
 def test_one_condition_alone_is_one_cluster():
     distances, growth, scans = screen_of({"L|A@1 µM": "cytotoxic"})
     found = TABLES["temporal_clusters"].validate(find_clusters(distances, growth, scans).table)
