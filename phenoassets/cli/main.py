@@ -43,6 +43,14 @@ class _Commands(click.Group):
                 raise
             click.echo(f"error: {error}", err=True)
             ctx.exit(1)
+        except Exception as error:
+            from phenoassets.cli.faults import one_line
+
+            line = one_line(error)
+            if line is None or isinstance(error, click.exceptions.Exit) or ctx.params.get("verbose"):
+                raise
+            click.echo(f"error: {line}", err=True)
+            ctx.exit(1)
         except KeyboardInterrupt:
             click.echo("stopped by Ctrl-C", err=True)
             ctx.exit(130)

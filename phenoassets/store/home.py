@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def check_plate_name(plate: str) -> str:
         With the reason and the remedy.
     """
     bad = _BAD_IN_PLATE.search(plate) or re.match("(plate|model)=", plate)  # folders of tables are called so
+    unseen = next((sign for sign in plate if unicodedata.category(sign) == "Cf"), None)
+    if unseen is not None:  # two names that look alike, or one that reads backwards
+        raise SettingsError(
+            f"plate {plate!r} cannot be used as a name: it holds the invisible U+{ord(unseen):04X}; rename its folder "
+            "among the exports"
+        )
     if not plate or plate != plate.strip() or plate.startswith(".") or bad or len(plate.encode()) > 180:
         why = f"it holds {bad.group()!r}" if bad else "it is empty, hidden, too long or edged with blanks"
         raise SettingsError(f"plate {plate!r} cannot be used as a name: {why}; rename its folder among the exports")
