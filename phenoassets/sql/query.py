@@ -74,6 +74,9 @@ def _confine(connection: duckdb.DuckDBPyConnection, homes: Sequence[Home]) -> No
     """Let the connection read the folders of `homes` and no other file, and load nothing, from now on."""
     # The views name files by patterns, in which the signs of a pattern in a folder's name stand in brackets.
     roots = [root for home in homes for root in (home.root.as_posix(), escaped(home.root.as_posix()))]
+    # A folder of the home may lie on another disk by a link, and DuckDB follows links before it compares.
+    folders = [path for home in homes for path in (*home.root.glob("*"), *home.root.glob("*/model=*"))]
+    roots += [path.resolve().as_posix() for path in folders if path.is_symlink()]
     listed = ", ".join("'" + root.replace("'", "''") + "'" for root in dict.fromkeys(roots))
     for setting in (f"allowed_directories = [{listed}]", "enable_external_access = false", "lock_configuration = true"):
         connection.execute(f"SET {setting}")

@@ -148,7 +148,7 @@ def _calibrate_channel(
 def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | ImageError]:
     def one(row: dict[str, Any]) -> dict[str, Any] | ImageError:
         try:
-            grey = measure_grey(read_image(screen.exports / row["path"]), row["channel"])
+            grey = measure_grey(read_image(screen.exports / row["path"], sha256=row["sha256"]), row["channel"])
             found = grey | {"confluence": None, "bright_bodies": None}
         except ImageError as error:
             return error
