@@ -166,7 +166,9 @@ def _replicate_retrieval(made: pl.DataFrame, treated: pl.DataFrame, across: bool
         found.append(score.details.select("label", "average_precision"))
     if not found:
         raise ProfileError("no condition has replicates that could find each other")
-    by_condition = pl.concat(found).group_by("label").agg(pl.col("average_precision").mean()).sort("label")
+    by_condition = (
+        pl.concat(found).group_by("label", maintain_order=True).agg(pl.col("average_precision").mean()).sort("label")
+    )
     values = by_condition["average_precision"].to_numpy()
     rng = np.random.default_rng(seed)
     means = values[rng.integers(0, len(values), (BOOTSTRAPS, len(values)))].mean(axis=1)

@@ -288,7 +288,7 @@ def endpoint_profiles(
         made = profiles.join(times, on="scan", how="semi")
         made = made.with_columns(pl.col("scan").alias("window"), pl.lit(1, pl.Int32).alias("n_scans"))
     else:
-        last = profiles.join(times.tail(n_scans), on="scan", how="semi")
+        last = profiles.join(times.tail(n_scans), on="scan", how="semi", maintain_order="left")
         made = aggregate(last, key, column="profile").rename({"n": "n_scans"})
         made = made.with_columns(pl.lit("endpoint").alias("window"))
     made = made.with_columns(pl.lit(UNNORMALIZED).alias("normalization"))

@@ -108,8 +108,11 @@ def score_treatments(
     if not wells.height:
         return table.empty()
     treated = wells.filter(pl.col("role") != CONTROL_ROLE)
-    by_plate = treated.group_by("model", "condition_id", "plate").agg(pl.col("z").mean(), pl.len().alias("n"))
-    scored = by_plate.group_by("model", "condition_id").agg(
+    # Sums of floats depend on the order of rows, which an unordered group_by changes from run to run.
+    by_plate = treated.group_by("model", "condition_id", "plate", maintain_order=True).agg(
+        pl.col("z").mean(), pl.len().alias("n")
+    )
+    scored = by_plate.group_by("model", "condition_id", maintain_order=True).agg(
         pl.len().cast(pl.Int32).alias("n_plates"),
         pl.col("n").sum().cast(pl.Int32).alias("n_wells"),
         pl.col("z").sum().alias("score_sum"),

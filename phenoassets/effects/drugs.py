@@ -70,7 +70,7 @@ def summarise_drugs(
     names = ["condition_id", "cell_line", "compound", "concentration", "concentration_unit"]
     described = (
         clusters.select("model", "condition_id", "effect", "onset_hours")
-        .join(conditions.select(names).unique(["condition_id"]), on="condition_id")
+        .join(conditions.select(names).unique(["condition_id"], keep="first", maintain_order=True), on="condition_id")
         .filter(pl.col("compound").is_not_null())
         .with_columns(
             pl.col("concentration_unit").fill_null(""),

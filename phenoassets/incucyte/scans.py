@@ -84,7 +84,7 @@ def with_times(images: pl.DataFrame, listed: pl.DataFrame, before: pl.DataFrame)
         elapsed one is that of `before`.
     """
     keys = ["well", "field", "channel", "scan"]
-    there = listed.join(images, on=keys, how="semi")
+    there = listed.join(images, on=keys, how="semi", maintain_order="left")
     times = there.group_by("scan").agg(pl.col("elapsed").min(), pl.col("scanned_at").first())
     gone = images.select(pl.col("scan").unique().sort()).join(times, on="scan", how="anti")["scan"]
     schema = times.schema

@@ -19,10 +19,9 @@ from phenoassets.effects.drugs import compare_models, summarise_drugs
 from phenoassets.effects.number_of_clusters import choose_k
 from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.screen.settings import Screen
-from phenoassets.steps.provenance import version_of
+from phenoassets.steps.provenance import distances_recipe, version_of
 from phenoassets.steps.step import StepResult, nothing_usable, waits_for_treatment
-from phenoassets.steps.trajectories import distances_recipe
-from phenoassets.store.schemas import TABLES
+from phenoassets.store.schemas import TABLES, TREATED_ROLES
 from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.preparation import Preparation, named_recipe
 from phenoassets.trajectories.treatment_time import elapsed_hours
@@ -171,7 +170,7 @@ def _conditions_without_distances(
 ) -> pl.DataFrame:
     """Rows for treated conditions that have no distances, for want of controls: no cluster, no effect."""
     plate_maps = store.read("plate_maps", columns=["plate", "role", "condition_id"])
-    treated = plate_maps.filter(pl.col("plate").is_in(courses.plates) & (pl.col("role") == "treatment"))
+    treated = plate_maps.filter(pl.col("plate").is_in(courses.plates) & (pl.col("role").is_in(TREATED_ROLES)))
     missing = treated.select("condition_id").drop_nulls().unique().join(clusters, on="condition_id", how="anti")
     settings = screen.settings.trajectories
     table = TABLES["temporal_clusters"]

@@ -21,6 +21,7 @@ from phenoassets.screen.settings import Screen
 from phenoassets.sphering import Spherizer
 from phenoassets.steps.provenance import (
     calibration_of,
+    current_profile_recipe,
     embedding_recipe,
     model_digest,
     profile_recipe,
@@ -191,7 +192,7 @@ def profile(screen: Screen, store: TableStore, plate: str, name: str) -> StepRes
     keep = store.read("image_quality", plate=plate, columns=["image_id", "keep"])
     source = store.scan("embeddings", name, plate).filter(pl.col("channel").is_in(settings.channels))
     if settings.quality.drop_flagged:
-        source = source.join(keep.filter("keep").lazy(), on="image_id", how="semi")
+        source = source.join(keep.filter("keep").lazy(), on="image_id", how="semi", maintain_order="left")
     scans = store.read("scans", plate=plate)["scan"].to_list()
     made = []
     for start in range(0, len(scans), _SCANS_AT_ONCE):
@@ -214,12 +215,6 @@ def profile(screen: Screen, store: TableStore, plate: str, name: str) -> StepRes
     return StepResult("well_profiles", total, total, version_of(ids, recipe, keep.sort("image_id").rows()), notes)
 
 
-def current_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
-    """Digest of the recipe that a profile of this plate and model now comes from."""
-    digest = model_digest(screen, name)
-    return profile_recipe(screen, embedding_recipe(screen, digest, calibration_of(store, plate)))
-
-
 def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -> pl.DataFrame:
     """Profiles of a plate that the answers are drawn from: of the only channel, or of all joined."""
     channels, manifest = screen.settings.channels, store.manifest("well_profiles", name, plate)
@@ -227,7 +222,7 @@ def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -
     frame = store.read_part("well_profiles", part, name, plate)
     if manifest is None or frame is None:
         raise ProfileError(f"plate {plate} has no profiles by {name} yet; materialize well_profiles/{name} first")
-    found, current = manifest.recipe, current_recipe(screen, store, plate, name)
+    found, current = manifest.recipe, current_profile_recipe(screen, store, plate, name)
     if found != current:
         raise ProfileError(
             f"plate {plate}: the profiles by {name} are stale (recipe {found[:12]}, now {current[:12]}); "

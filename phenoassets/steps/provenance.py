@@ -5,6 +5,8 @@ In go a screen and a plate's calibration; out come digests, and a stop where row
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from shlex import quote as quoted
 
 import polars as pl
@@ -12,7 +14,7 @@ import polars as pl
 from phenoassets.errors import ProfileError, StalenessError
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.models import load_card
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
 from phenoassets.store.digests import frame_digest
 from phenoassets.store.tables import TableStore, digest_of
 
@@ -64,7 +66,7 @@ def require_recipe(store: TableStore, table: str, plate: str, recipe: str, model
         name = f"{table}/{model}" if model else table
         raise StalenessError(
             f"plate {plate}: {name} was made by other settings than those now in force; "
-            f"make it anew first: phenoassets run --plate {quoted(plate)}"
+            f"recompute it first: phenoassets run --plate {quoted(plate)}"
         )
 
 
@@ -86,3 +88,27 @@ def profile_recipe(screen: Screen, embedding: str) -> str:
     """Digest of what makes a well profile."""
     settings = screen.settings
     return digest_of("profile", embedding, settings.profiles.method, settings.quality.drop_flagged, settings.channels)
+
+
+def current_profile_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of the recipe that a profile of this plate and model now comes from; raises as `calibration_of`."""
+    digest = model_digest(screen, name)
+    return profile_recipe(screen, embedding_recipe(screen, digest, calibration_of(store, plate)))
+
+
+def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of what distances of this plate and model are made by: profiles, plate map and settings."""
+    settings = screen.settings.trajectories.model_dump(include=DISTANCE_SETTINGS)
+    profiles = current_profile_recipe(screen, store, plate, name)
+    return digest_of("distances", profiles, _layout(store, plate), settings)
+
+
+def growth_recipe(screen: Screen, store: TableStore, plate: str, table: Path | None) -> str:
+    """Digest of what growth curves are made by: plate map, whether flagged images count, and the vendor's `table`."""
+    content = None if table is None else hashlib.sha256(table.read_bytes()).hexdigest()
+    return digest_of("growth", _layout(store, plate), screen.settings.quality.drop_flagged, content)
+
+
+def _layout(store: TableStore, plate: str) -> list[tuple[object, ...]]:
+    wells = store.read("plate_maps", plate=plate, columns=["well", "role", "condition_id", "control_group"])
+    return wells.sort("well").rows()

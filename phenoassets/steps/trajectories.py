@@ -13,13 +13,11 @@ from phenoassets.errors import MetricTableError, NotTreatedYetError, PlateMapErr
 from phenoassets.incucyte.metric_tables import read_metric_header, read_metric_table
 from phenoassets.profiles import answer_channel
 from phenoassets.screen.plate_files import confluence_table
-from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
-from phenoassets.steps.profiles import answers_profiles, current_recipe
-from phenoassets.steps.provenance import (
-    version_of,
-)
+from phenoassets.screen.settings import Screen
+from phenoassets.steps.profiles import answers_profiles
+from phenoassets.steps.provenance import distances_recipe, growth_recipe, version_of
 from phenoassets.steps.step import StepResult
-from phenoassets.store.tables import TableStore, digest_of
+from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.distances import distance_to_control
 from phenoassets.trajectories.growth import growth_curves
 from phenoassets.trajectories.treatment_time import treatment_hours
@@ -40,7 +38,7 @@ def measure_growth(screen: Screen, store: TableStore, plate: str) -> StepResult:
     else:
         wells = at_scans(read_confluence(table), store.read("scans", plate=plate), table)
     frame = growth_curves(wells, plate_map)
-    store.write("growth_curves", frame, plate=plate)
+    store.write("growth_curves", frame, plate=plate, recipe=growth_recipe(screen, store, plate, table))
     notes = {"confluence": "measured from the images" if table is None else f"from {table.name}"}
     return StepResult("growth_curves", frame.height, frame.height, version_of(frame), notes)
 
@@ -81,7 +79,7 @@ def at_scans(table: pl.DataFrame, scans: pl.DataFrame, path: Path) -> pl.DataFra
     own = scans.select("plate", "scan", pl.col("hours_since_start" if clock == "elapsed_hours" else clock).alias("_at"))
     near = (
         table.with_columns(pl.col(clock).alias("_time"))
-        .sort("_time")
+        .sort("_time", maintain_order=True)
         .join_asof(own.sort("_at"), left_on="_time", right_on="_at", strategy="nearest", check_sortedness=False)
         .filter(((pl.col("_time") - pl.col("_at")).abs() <= TOLERANCE_HOURS * unit).fill_null(value=False))
     )
@@ -122,15 +120,6 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
     if lacking := sorted(set(settings.stored_features) - set(frame["features"])):
         notes["too few controls for"] = f"{', '.join(lacking)} distances: at least two control wells are needed"
     return StepResult("temporal_distances", frame.height, frame.height, version_of(frame), notes)
-
-
-def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
-    """Digest of what distances of this plate and model are made by: profiles, plate map and settings."""
-    wells = store.read("plate_maps", plate=plate, columns=["well", "role", "condition_id", "control_group"]).sort(
-        "well"
-    )
-    settings = screen.settings.trajectories.model_dump(include=DISTANCE_SETTINGS)
-    return digest_of("distances", current_recipe(screen, store, plate, name), wells.rows(), settings)
 
 
 def _plate_map(store: TableStore, plate: str) -> pl.DataFrame:

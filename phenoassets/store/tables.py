@@ -203,6 +203,11 @@ class TableStore:
             for of in dict.fromkeys(manifest.plate for manifest in found if manifest.files)
         }
 
+    def digest(self, table: str, model: str | None = None, plate: str | None = None) -> str:
+        """Digest of the files that a table has of one model and plate; empty where it was never made."""
+        manifest = self.manifest(table, model, plate)
+        return digest_of(sorted(file.sha256 for file in manifest.files)) if manifest and manifest.files else ""
+
     def verify(self, manifests: Iterable[Manifest]) -> None:
         """Compare the bytes of files with what their manifests say, once for each state of a file.
 

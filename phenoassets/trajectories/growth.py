@@ -37,15 +37,16 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
         return table.empty()
     if "bright_bodies" not in image_quality.columns:  # a vendor's table of areas
         image_quality = image_quality.with_columns(pl.lit(None, pl.Float64).alias("bright_bodies"))
+    layout = with_control_group(plate_map).select("well", "role", "condition_id", "control_group")
     wells = (
         image_quality.filter(pl.col("keep") & (pl.col("channel") == channel) & pl.col("confluence").is_not_null())
-        .group_by("plate", "well", "scan")
+        .group_by("plate", "well", "scan", maintain_order=True)  # sums follow the order of rows
         .agg(pl.col("confluence", "bright_bodies").mean())
-        .join(with_control_group(plate_map).select("well", "role", "condition_id", "control_group"), on="well")
+        .join(layout, on="well", maintain_order="left")
     )
     controls = (
         wells.filter(pl.col("role") == CONTROL_ROLE)
-        .group_by("control_group", "scan")
+        .group_by("control_group", "scan", maintain_order=True)
         .agg(
             pl.col("confluence").mean().alias("control_confluence"),
             pl.col("confluence").std().alias("control_std"),
@@ -55,7 +56,7 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     )
     return (
         wells.filter(pl.col("role").is_in(TREATED_ROLES) & pl.col("condition_id").is_not_null())
-        .group_by("plate", "condition_id", "control_group", "scan")
+        .group_by("plate", "condition_id", "control_group", "scan", maintain_order=True)
         .agg(pl.col("confluence", "bright_bodies").mean(), pl.len().cast(pl.Int32).alias("n_wells"))
         .join(controls, on=["control_group", "scan"], how="left")
         .with_columns(pl.col("n_controls").fill_null(0))

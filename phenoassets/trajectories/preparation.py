@@ -186,7 +186,7 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
         pl.concat(parts)
         .with_columns(pl.col(values).fill_nan(None), pl.col("elapsed_hours").round(6))
         .filter(pl.col("distance").is_not_null())
-        .group_by("condition_id", "elapsed_hours")
+        .group_by("condition_id", "elapsed_hours", maintain_order=True)  # means follow the order of plates
         .agg(pl.col(values).mean(), pl.len().cast(pl.Int32).alias("n_plates"), pl.col("n_wells").sum())
         .select("condition_id", "elapsed_hours", *values, "n_plates", "n_wells")
         .sort("condition_id", "elapsed_hours")
