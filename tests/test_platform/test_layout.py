@@ -54,6 +54,7 @@ WRITTEN_WITH = {
 WITHOUT_FIGURE = {
     "plates": "one row of settings, which the table view shows",
     "scans": "the coverage of scans is drawn with image_quality",
+    "scan_manifest": "a list of what scans lack, which is read, not looked at",
 }
 
 
