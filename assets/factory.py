@@ -161,7 +161,7 @@ def _asset(
         plate = context.partition_key if context.has_partition_key else ""
         with tables.writing(plate, reporter.tell(context)) as store:
             task = Task(
-                screen=screen.load(),
+                screen=screen.load(context.run.run_id),
                 store=store,
                 plate=plate,
                 model=model or "",

@@ -53,9 +53,9 @@ def warehouse_asset(models: Iterable[str]) -> dg.AssetsDefinition:
         code_version="1",
         automation_condition=refresh_condition(),
     )
-    def warehouse(screen: ScreenResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    def warehouse(context: dg.AssetExecutionContext, screen: ScreenResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
         """One view a table in phenoassets.duckdb, and macros; opens in any DuckDB client while runs write."""
-        path = write_database(screen.load())
+        path = write_database(screen.load(context.run.run_id))
         return dg.MaterializeResult(metadata={"file": dg.MetadataValue.path(str(path))})
 
     return warehouse

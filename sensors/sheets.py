@@ -1,7 +1,8 @@
 """What starts runs when a sheet was corrected: a plate map, a CSV of the screen (a curator's too), ``screen.toml``.
 
-A sensor reads, asks the pure planner of ``phenoassets.planning.sheets``, and answers. Only small tables and the
-screen's answers follow; images and embeddings never do.
+A sensor reads, asks the pure planner of ``phenoassets.planning.sheets``, and answers. Tables on disk say by which
+recipe they were made, so that a correction is followed whenever it was made, before the first look too. Only small
+tables and the screen's answers follow; images and embeddings never do.
 """
 
 import time
@@ -12,13 +13,16 @@ from shlex import quote as quoted
 import dagster as dg
 
 from assets.factory import PLATE_PARTITION, asset_key
-from phenoassets.admin.status import stale_layers
+from assets.warehouse import WAREHOUSE
+from phenoassets.admin.status import stale_layers, stale_sheet_tables, stale_small_tables
 from phenoassets.errors import PhenoassetsError
 from phenoassets.planning.plate_requests import removed_plates
-from phenoassets.planning.sheet_digests import read_answer_settings, read_sheets, tables_of_sheets
-from phenoassets.planning.sheets import SheetPlan, SheetRequest, SheetState, open_run_keys, plan_sheets
+from phenoassets.planning.sheet_digests import read_sheets, tables_of_sheets
+from phenoassets.planning.sheets import SheetRequest, SheetState, StaleAnswers, open_run_keys, plan_sheets
 from phenoassets.screen.plate_files import landing_of
 from phenoassets.screen.settings import Screen
+from phenoassets.sql.views import views_are_current
+from phenoassets.steps.answer_recipes import StaleAnswer, stale_answers, with_dependents
 from phenoassets.store.tables import TableStore
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
@@ -36,7 +40,7 @@ def sheet_sensor(plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.Ass
         target=dg.AssetSelection.assets(*plate_keys, *answer_keys),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Makes small tables anew when a plate map, a CSV of the screen or screen.toml was corrected.",
+        description="Recomputes small tables when a plate map, a CSV of the screen or screen.toml was corrected.",
     )
     def changed_sheets(
         context: dg.SensorEvaluationContext, screen: ScreenResource, tables: TableStoreResource
@@ -65,7 +69,8 @@ def compare(
     """
     # A plate that is being worked on waits: what its run has read already is not known here.
     removed = removed_plates(screen.home)
-    passed_over = removed | busy_plates(context.instance)
+    busy = busy_plates(context.instance)
+    passed_over = removed | busy
     landed = {plate: source.root for plate, source in landing_of(screen).sources.items()}
     found, troubles = read_sheets(
         screen, {plate: root for plate, root in landed.items() if plate not in passed_over}, landed
@@ -74,11 +79,12 @@ def compare(
         context.log.warning(line)
     imported = set(context.instance.get_dynamic_partitions(PLATE_PARTITION))
     state = SheetState.from_json(context.cursor)
-    # One that is imported anew lacks tables for a while and comes back; the answers keep it meanwhile.
+    # One that is reimported lacks tables for a while and comes back; the answers keep it meanwhile.
     made = {*store.plates("plates"), *(plate for plate in state.made if plate in landed and plate not in removed)}
+    stale = [one for one in stale_answers(screen, store) if one.usable]
     plan = plan_sheets(
         found,
-        read_answer_settings(screen),
+        _sum_up(screen, stale),
         state,
         imported,
         made,
@@ -87,10 +93,12 @@ def compare(
         troubled=troubles,
         outcomes=outcomes_of(context.instance, open_run_keys(state)),
         is_stale=partial(_is_stale, context, screen, store),
+        stale={plate: _stale_on_disk(screen, store, plate) for plate in found if plate in imported},
+        busy=bool(busy),
     )
     runs = [_plate_run(screen, store, request) for request in plan.requests]
     return dg.SensorResult(
-        run_requests=[*runs, *_answer_run(plan, answer_keys)],
+        run_requests=[*runs, *_answer_run(plan.answers, stale, screen, answer_keys)],
         skip_reason=None if runs or plan.answers else f"the sheets of {len(found)} plates are as they were",
         cursor=plan.state.to_json(),
     )
@@ -104,7 +112,7 @@ def _is_stale(context: dg.SensorEvaluationContext, screen: Screen, store: TableS
     if stale:
         context.log.warning(
             f"plate {plate}: its corrected sheets wait, since {', '.join(stale)} are stale; "
-            f"phenoassets run --plate {quoted(plate)} makes all of it anew"
+            f"phenoassets run --plate {quoted(plate)} recomputes all of it"
         )
     return bool(stale)
 
@@ -119,8 +127,27 @@ def _plate_run(screen: Screen, store: TableStore, request: SheetRequest) -> dg.R
     )
 
 
-def _answer_run(plan: SheetPlan, keys: Sequence[dg.AssetKey]) -> list[dg.RunRequest]:
-    if plan.answers is None:
+def _stale_on_disk(screen: Screen, store: TableStore, plate: str) -> list[str]:
+    try:
+        return [*stale_sheet_tables(screen, store, plate)[0], *stale_small_tables(screen, store, plate)]
+    except PhenoassetsError:  # a damaged table or sheet: `status` says which
         return []
+
+
+def _sum_up(screen: Screen, stale: Sequence[StaleAnswer]) -> StaleAnswers:
+    found = {one.name: (one.reasons, f"{one.wanted.settings} {one.wanted.rules}", one.wanted.inputs) for one in stale}
+    if not views_are_current(screen):
+        found["warehouse"] = (("settings",), screen.settings.primary_model, "")
+    return StaleAnswers.of(found)
+
+
+def _answer_run(
+    run_key: str | None, stale: Sequence[StaleAnswer], screen: Screen, keys: Sequence[dg.AssetKey]
+) -> list[dg.RunRequest]:
+    """A run of what is stale and what follows from it; of every answer where a plate has left them."""
+    if run_key is None:
+        return []
+    wanted = {asset_key(table, model) for table, model in with_dependents(stale, screen.settings.models)} | {WAREHOUSE}
+    selection = [key for key in keys if key in wanted or not stale]
     tags = {"phenoassets/reason": "settings"}
-    return [dg.RunRequest(run_key=plan.answers, asset_selection=list(keys), tags=tags)]
+    return [dg.RunRequest(run_key=run_key, asset_selection=selection, tags=tags)]

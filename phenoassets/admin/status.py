@@ -1,4 +1,4 @@
-"""How each plate stands: what is new, stale, missing or rejected, and the disk that each layer uses.
+"""How each plate stands: what is new, stale, missing or rejected, and the disk that each table uses.
 
 In go a screen and its store; out come plain rows. Whether runs failed is known to the platform alone.
 """
@@ -7,24 +7,37 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
 from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.incucyte.landing import Landing
-from phenoassets.screen.plate_files import list_plate
+from phenoassets.screen.plate_files import confluence_table, list_plate
 from phenoassets.screen.screen_maps import ScreenMaps
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.plates import plate_map_now, plate_row_now
-from phenoassets.steps.provenance import calibration_of, correction_recipe, embedding_recipe, model_digest
+from phenoassets.steps.provenance import (
+    calibration_of,
+    correction_recipe,
+    current_profile_recipe,
+    distances_recipe,
+    embedding_recipe,
+    growth_recipe,
+    model_digest,
+)
 from phenoassets.steps.rejected import DUPLICATE
 from phenoassets.store.home import Home, check_plate_name
-from phenoassets.store.schemas import TABLES
+from phenoassets.store.schemas import CONTROL_ROLE, TABLES, TREATED_ROLES
 from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.treatment_time import treatment_hours
+
+# Tables of which recomputing opens every image of the plate.
+IMAGE_TABLES: Final = frozenset({"corrected_images", "embeddings"})
 
 
 @dataclass
@@ -42,9 +55,9 @@ class PlateState:
     rejected
         Files that cannot be used; copies of images that are in use do not count.
     stale
-        Layers whose recipe is no longer in force.
+        Tables whose recipe is no longer in force, as ``table/model``.
     missing
-        Layers that were never made.
+        Tables that were never made.
     problem
         Why the export or a table cannot be read, where it cannot.
     """
@@ -56,6 +69,11 @@ class PlateState:
     stale: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     problem: str = ""
+
+    @property
+    def images_to_process(self) -> int:
+        """Images that its next run opens again: each stale table of images works through all of them."""
+        return self.images * sum(name.split("/", maxsplit=1)[0] in IMAGE_TABLES for name in self.stale)
 
 
 def known_plates(screen: Screen, store: TableStore, landing: Landing) -> list[str]:
@@ -84,30 +102,70 @@ def plate_state(screen: Screen, store: TableStore, plate: str, maps: ScreenMaps 
         state.problem = str(error)
     state.problem = state.problem or treatment_time_problem(store, plate)
     state.stale = _stale_sheets(screen, store, state, maps)
-    state.missing = [layer for layer, parts in _layers(screen, store, plate) if not parts]
+    state.missing = missing_tables(screen, store, plate)
     try:
+        state.stale += stale_small_tables(screen, store, plate)
         state.stale += stale_layers(screen, store, plate)
     except StoreError as error:
         state.problem = state.problem or str(error)
     return state
 
 
+def missing_tables(screen: Screen, store: TableStore, plate: str) -> list[str]:
+    """Tables of a plate that were never made, as ``table/model``."""
+    return [name for name, parts in _tables_of_plate(screen, store, plate) if not parts]
+
+
+def stale_sheet_tables(
+    screen: Screen, store: TableStore, plate: str, maps: ScreenMaps | None = None
+) -> tuple[list[str], pl.DataFrame]:
+    """Which of ``plates`` and ``plate_maps`` the plate's sheets now give otherwise, and its plate map as it is now.
+
+    Raises
+    ------
+    PhenoassetsError
+        If a sheet or a table cannot be read.
+    """
+    now = {"plates": plate_row_now(screen, plate), "plate_maps": plate_map_now(screen, plate, maps)[1]}
+    changed = [
+        table
+        for table, frame in now.items()
+        if store.parts(table, plate=plate) and not store.read(table, plate=plate).equals(frame.sort(TABLES[table].key))
+    ]
+    return changed, now["plate_maps"]
+
+
+def stale_small_tables(screen: Screen, store: TableStore, plate: str) -> list[str]:
+    """Growth curves, profiles and distances of a plate that were made by other settings or another plate map.
+
+    One that holds no recipe is by an earlier version, of which that cannot be said.
+    """
+    wanted: list[tuple[str, str | None, Callable[[], str]]] = []
+    for model in screen.settings.models:
+        wanted.append(("well_profiles", model, partial(current_profile_recipe, screen, store, plate, model)))
+        wanted.append(("temporal_distances", model, partial(distances_recipe, screen, store, plate, model)))
+    wanted.append(("growth_curves", None, lambda: growth_recipe(screen, store, plate, confluence_table(screen, plate))))
+    stale = []
+    for table, name, recipe in wanted:
+        found = store.recipes(table, name, plate).get(plate, set()) - {""}
+        try:
+            if found and found != {recipe()}:
+                stale.append(f"{table}/{name}" if name else table)
+        except (PhenoassetsError, OSError):  # without a calibration, model or vendor's table: its problem is named
+            continue
+    return stale
+
+
 def _stale_sheets(screen: Screen, store: TableStore, state: PlateState, maps: ScreenMaps | None) -> list[str]:
-    """Tables of a plate that its sheets now give otherwise; what is wrong with the sheets goes into its problem."""
+    """As `stale_sheet_tables`; what is wrong with the sheets goes into the plate's problem."""
     plate = state.plate
     try:
-        now = {"plates": plate_row_now(screen, plate), "plate_maps": plate_map_now(screen, plate, maps)[1]}
-        changed = [
-            table
-            for table, frame in now.items()
-            if store.parts(table, plate=plate)
-            and not store.read(table, plate=plate).equals(frame.sort(TABLES[table].key))
-        ]
+        changed, plate_map = stale_sheet_tables(screen, store, plate, maps)
     except PhenoassetsError as error:
         state.problem = state.problem or str(error)
         return []
-    lines = now["plate_maps"].filter(pl.col("role").is_in(["treatment", "positive_control"]))["control_group"].unique()
-    controlled = now["plate_maps"].filter(role="negative_control")["control_group"].unique()
+    lines = plate_map.filter(pl.col("role").is_in(TREATED_ROLES))["control_group"].unique()
+    controlled = plate_map.filter(pl.col("role") == CONTROL_ROLE)["control_group"].unique()
     if bare := sorted(set(lines) - set(controlled)):
         text = f"plate {plate} has no negative control well of {', '.join(bare)}, whose conditions get no answers"
         state.problem = state.problem or text
@@ -124,7 +182,7 @@ def treatment_time_problem(store: TableStore, plate: str) -> str:
 
 
 def disk_use(home: Home) -> dict[str, dict[str, int]]:
-    """Bytes that each layer uses, by plate and table; under an empty name what is of no one plate.
+    """Bytes that each table uses, by plate and table; under an empty name what is of no one plate.
 
     The pixels of `corrected_images` stand under ``pixels``.
     """
@@ -176,7 +234,7 @@ def free_bytes(home: Home) -> int:
     return shutil.disk_usage(home.root).free
 
 
-def _layers(screen: Screen, store: TableStore, plate: str) -> Iterator[tuple[str, list[Path]]]:
+def _tables_of_plate(screen: Screen, store: TableStore, plate: str) -> Iterator[tuple[str, list[Path]]]:
     for table in TABLES.values():
         if table.grain != "plate" or table.name == "rejected_files":
             continue

@@ -17,7 +17,7 @@ from phenoassets.admin.plate_review import review_sheets
 from phenoassets.admin.rescan import find_rewritten
 from phenoassets.admin.status import PlateState, disk_use, free_bytes, known_plates, plate_state
 from phenoassets.cli.run import instance_of
-from phenoassets.errors import ExportError
+from phenoassets.errors import ExportError, PhenoassetsError
 from phenoassets.incucyte.landing import Landing
 from phenoassets.planning.exports import PlateWatch as Watched
 from phenoassets.planning.exports import WatchState, retry_at
@@ -26,6 +26,8 @@ from phenoassets.planning.sheets import SheetRecord, SheetState
 from phenoassets.screen.plate_files import landing_of
 from phenoassets.screen.screen_maps import read_screen_maps
 from phenoassets.screen.settings import Screen
+from phenoassets.sql.views import views_are_current
+from phenoassets.steps.answer_recipes import stale_answers
 from phenoassets.store.schemas import TABLES, Vector
 from phenoassets.store.tables import TableStore
 from sensors import exports, sheets
@@ -90,7 +92,7 @@ def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[s
     used = disk_use(screen.home)
     rows = [_row(screen, state, platform, state.plate in removed, used.get(state.plate, {})) for state in states]
     lines = [*unreadable, *([platform.trouble] if platform.trouble else []), *_lines(screen, landing, states, used)]
-    lines += _answers_line(screen, platform)
+    lines += [*_stale_answers(screen, store), *_answers_line(screen, platform)]
     lines += review_sheets(screen, landing, maps) if not unreadable else []
     if rescan and not unreadable:
         lines += _rescanned(screen, store)
@@ -164,16 +166,33 @@ def _answers_line(screen: Screen, platform: _Platform) -> list[str]:
     return [f"answers: by the corrected settings {vain}"] if vain else []
 
 
+def _stale_answers(screen: Screen, store: TableStore) -> list[str]:
+    try:
+        stale = stale_answers(screen, store)
+    except PhenoassetsError as error:
+        return [f"problem: {error}"]
+    words = [f"{one.name} ({', '.join(one.reasons)})" for one in stale]
+    words += [] if views_are_current(screen) else ["warehouse (settings)"]
+    if not words:
+        return []
+    named = ", ".join(words)
+    return [
+        f"stale answers: {named} changed since they were computed, no images to open; a running server recomputes "
+        "them, and so does phenoassets run"
+    ]
+
+
 def _lines(
     screen: Screen, landing: Landing, states: list[PlateState], used: Mapping[str, Mapping[str, int]]
 ) -> Iterator[str]:
     stale = [state for state in states if state.stale]
     if stale:
-        n_images = sum(state.images * len(state.stale) for state in stale)  # each stale layer looks at every image
+        n_images = sum(state.images_to_process for state in stale)
+        work = f"{n_images:,} images to work through" if n_images else "no images to open"
         names = ", ".join(state.plate for state in stale)
         yield (
-            f"stale: {len(stale)} plates ({names}) were made by another recipe; their next run computes them anew, "
-            f"{n_images:,} images to work through; phenoassets run --plate {quoted(stale[0].plate)} does so at once"
+            f"stale: {len(stale)} plates ({names}) were made by another recipe; their next run recomputes them, "
+            f"{work}; phenoassets run --plate {quoted(stale[0].plate)} does so at once"
         )
     for vessel, archive in landing.unmapped.items():
         yield f"unmapped: vessel {vessel} in {archive}; name its plate under vessel_id in plates.csv"

@@ -1,7 +1,7 @@
 """What the sheets say of a plate, and the small tables that follow: plate maps, CSV files, ``screen.toml``.
 
 In go the sheets; out come digests of what they say, and names of tables. Images and embeddings never follow from a
-sheet, and no image file is looked at. When tables are made anew is decided by ``corrections``.
+sheet, and no image file is looked at. When tables are recomputed is decided by ``sheets``.
 """
 
 from __future__ import annotations
@@ -74,14 +74,6 @@ def read_sheets(
                 digest_of(shared, profiles, screen.plate_row(plate), content, meaning)[:16], profiles[:16]
             )
     return found, troubles
-
-
-def read_answer_settings(screen: Screen) -> str:
-    """Digest of what the screen's answers alone follow from: settings, and a curator's effects."""
-    settings = screen.settings
-    curated = None if screen.curated_file is None else hashlib.sha256(screen.curated_file.read_bytes()).hexdigest()
-    sections = (settings.sphering, settings.treatments, settings.trajectories, settings.phenotypes)
-    return digest_of(*(section.model_dump() for section in sections), settings.primary_model, curated)[:16]
 
 
 def tables_of_sheets(

@@ -176,6 +176,26 @@ class _Variables:
                 self._connection.execute(f"SET VARIABLE {self._prefix}{number} = ?", [list(files)])
 
 
+def views_are_current(screen: Screen) -> bool:
+    """Whether the home's DuckDB file was written by the settings in force; where there is none nothing is stale."""
+    if not screen.home.database.is_file():
+        return True
+    try:
+        with duckdb.connect(str(screen.home.database), read_only=True) as connection:
+            row = connection.execute(
+                "SELECT comment FROM duckdb_views() WHERE view_name = 'effects' AND schema_name = 'main'"
+            ).fetchone()
+    except duckdb.Error:  # damaged or locked: whoever queries it is told
+        return True
+    return row is not None and row[0] == _made_by(screen)
+
+
+def _made_by(screen: Screen) -> str:
+    """Settings that the views name, as the comment on ``effects`` keeps them."""
+    chosen = screen.settings.trajectories
+    return f"by {screen.settings.primary_model}, {chosen.metric}, {chosen.features}"
+
+
 def create_views(
     connection: duckdb.DuckDBPyConnection,
     screen: Screen,
@@ -233,6 +253,7 @@ def _create_views(
     connection.execute(
         f"CREATE VIEW {schema}.effects AS SELECT * FROM {schema}.temporal_clusters WHERE model = {primary}"
     )
+    connection.execute(f"COMMENT ON VIEW {schema}.effects IS {_text(_made_by(screen))}")
     macros = _MACROS.format(s=schema, primary=primary, metric=_text(chosen.metric), features=_text(chosen.features))
     for statement in filter(str.strip, macros.split(";\n")):
         connection.execute(statement)

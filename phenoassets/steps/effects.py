@@ -19,6 +19,7 @@ from phenoassets.effects.drugs import compare_models, summarise_drugs
 from phenoassets.effects.number_of_clusters import choose_k
 from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.screen.settings import Screen
+from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.provenance import distances_recipe, version_of
 from phenoassets.steps.step import StepResult, nothing_usable, waits_for_treatment
 from phenoassets.store.schemas import TABLES, TREATED_ROLES
@@ -110,6 +111,7 @@ def preparation_of(screen: Screen) -> Preparation:
 @waits_for_treatment("temporal_clusters", "temporal_centers", "curated_effects")
 def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Cluster the course of every condition by DTW and name its effect; a curator's effects stand over the rules'."""
+    recipe = answer_recipe(screen, store, "temporal_clusters", name)
     settings = screen.settings.trajectories
     courses = read_trajectory_inputs(screen, store, name)
     found = find_clusters(
@@ -137,9 +139,9 @@ def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
         notes["set by a curator"] = str(record.height)
     centers = found.centers.with_columns(pl.lit(name).alias("model"))
     with store.together():
-        store.write("curated_effects", record, model=name)
-        store.write("temporal_centers", centers.select(TABLES["temporal_centers"].names), model=name)
-        store.write("temporal_clusters", frame, model=name)
+        store.write("curated_effects", record, model=name, recipe=recipe)
+        store.write("temporal_centers", centers.select(TABLES["temporal_centers"].names), model=name, recipe=recipe)
+        store.write("temporal_clusters", frame, model=name, recipe=recipe)
     agreeing = frame.filter(pl.col("effect").is_not_null() & pl.col("cluster_effect").is_not_null())
     if agreeing.height:
         share = float((agreeing["effect"] == agreeing["cluster_effect"]).mean())  # type: ignore[arg-type]
@@ -192,6 +194,7 @@ def _conditions_without_distances(
 @waits_for_treatment("cluster_scores")
 def score_clusters(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Score every number of clusters from 2 to 9; of a large screen, on a sample of its conditions."""
+    recipe = answer_recipe(screen, store, "cluster_scores", name)
     settings = screen.settings.trajectories
     courses = read_trajectory_inputs(screen, store, name)
     conditions = courses.distances["condition_id"].unique().sort()
@@ -213,7 +216,7 @@ def score_clusters(screen: Screen, store: TableStore, name: str) -> StepResult:
         pl.lit(conditions.len(), dtype=pl.Int32).alias("n_conditions"),
         pl.when(pl.col(pl.Float64).is_finite()).then(pl.col(pl.Float64)),
     ).select(table.names)
-    store.write("cluster_scores", frame, model=name)
+    store.write("cluster_scores", frame, model=name, recipe=recipe)
     notes = {"smallest k that shows every effect": smallest or "none", "k in use": settings.k}
     return StepResult("cluster_scores", frame.height, frame.height, version_of(frame), notes)
 
@@ -221,6 +224,7 @@ def score_clusters(screen: Screen, store: TableStore, name: str) -> StepResult:
 @waits_for_treatment("drug_effects")
 def sum_up_drugs(screen: Screen, store: TableStore, name: str) -> StepResult:
     """One row a drug and cell line: effect per dose, onset, potency."""
+    recipe = answer_recipe(screen, store, "drug_effects", name)
     settings = screen.settings.trajectories
     courses = read_trajectory_inputs(screen, store, name)
     frame = summarise_drugs(
@@ -233,7 +237,7 @@ def sum_up_drugs(screen: Screen, store: TableStore, name: str) -> StepResult:
         seed=settings.seed,
         max_gap_hours=preparation_of(screen).max_gap_hours,
     )
-    store.write("drug_effects", frame, model=name)
+    store.write("drug_effects", frame, model=name, recipe=recipe)
     notes = {
         "with a midpoint": int(frame["end_midpoint"].is_not_null().sum()),
         "whose effect changes with the dose": int((frame["switches"].list.len() > 0).sum()),
@@ -243,6 +247,7 @@ def sum_up_drugs(screen: Screen, store: TableStore, name: str) -> StepResult:
 
 def compare(screen: Screen, store: TableStore) -> StepResult:
     """Effects by every pair of the screen's models, each as its own rules name them."""
+    recipe = answer_recipe(screen, store, "effect_agreement")
     models = list(screen.settings.models)
     clusters = store.read("temporal_clusters").filter(pl.col("model").is_in(models))
     ruled = store.read("curated_effects").select("model", "condition_id", "computed_effect")
@@ -251,7 +256,7 @@ def compare(screen: Screen, store: TableStore) -> StepResult:
         pl.when("_curated").then("computed_effect").otherwise("effect").alias("effect")
     )
     frame = compare_models(clusters)
-    store.write("effect_agreement", frame)
+    store.write("effect_agreement", frame, recipe=recipe)
     shares = frame.group_by("model_a", "model_b").agg(pl.col("agree").mean()).sort("model_a", "model_b").drop_nulls()
     notes = {f"{a} and {b} agree (%)": round(100 * share) for a, b, share in shares.iter_rows()}
     return StepResult("effect_agreement", frame.height, frame.height, version_of(frame), notes)

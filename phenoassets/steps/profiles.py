@@ -19,6 +19,7 @@ from phenoassets.phenotypes import map_phenotypes
 from phenoassets.profiles import answer_channel, combine_channels, endpoint_profiles, well_profiles
 from phenoassets.screen.settings import Screen
 from phenoassets.sphering import Spherizer
+from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.provenance import (
     calibration_of,
     current_profile_recipe,
@@ -41,6 +42,7 @@ SWEEP_SEED: Final = 0
 @waits_for_treatment("sphering_sweep")
 def sweep_normalizations(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Compare normalizations by how well replicates find each other, and choose one; effects are not looked at."""
+    recipe = answer_recipe(screen, store, "sphering_sweep", name)
     profiles, plate_maps, left_out = _joined_endpoints(screen, store, name)
     fixed = _fixed_parts(screen)
     grid = candidates(n_plates=profiles["plate"].n_unique())
@@ -48,7 +50,7 @@ def sweep_normalizations(screen: Screen, store: TableStore, name: str) -> StepRe
     frame = sweep(profiles, plate_maps, grid or [Normalization(**fixed)], batches=_batches(store), seed=SWEEP_SEED)
     table = TABLES["sphering_sweep"]
     frame = frame.with_columns(pl.lit(name).alias("model")).select(table.names)
-    store.write("sphering_sweep", frame, model=name)
+    store.write("sphering_sweep", frame, model=name, recipe=recipe)
     best = frame.filter("chosen")
     notes: dict[str, object] = {"chosen": best["recipe"][0] if best.height else "none: no condition has replicates"}
     notes |= {f"left out: {plate}": why for plate, why in left_out.items()}
@@ -58,6 +60,7 @@ def sweep_normalizations(screen: Screen, store: TableStore, name: str) -> StepRe
 @waits_for_treatment("sphered_profiles")
 def sphere(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Normalize the endpoint profiles of each plate, every control by a fit that did not see it."""
+    recipe = answer_recipe(screen, store, "sphered_profiles", name)
     profiles, plate_maps, left_out = _joined_endpoints(screen, store, name)
     how = normalization_of(screen, store, name)
     bare: dict[str, str] = {}
@@ -65,7 +68,7 @@ def sphere(screen: Screen, store: TableStore, name: str) -> StepResult:
     left_out |= bare
     if not frame.height:
         raise nothing_usable(name, left_out, "profiles")
-    store.write("sphered_profiles", frame, model=name)
+    store.write("sphered_profiles", frame, model=name, recipe=recipe)
     notes: dict[str, object] = {"normalization": str(how), "plates": frame["plate"].n_unique()}
     notes |= {f"left out: {plate}": why for plate, why in left_out.items()}
     return StepResult("sphered_profiles", frame.height, frame.height, version_of(frame), notes)
@@ -74,6 +77,7 @@ def sphere(screen: Screen, store: TableStore, name: str) -> StepResult:
 @waits_for_treatment("strong_treatments")
 def rank_treatments(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Rank conditions by the distance of their endpoint profiles to the controls, each control held out of its own."""
+    recipe = answer_recipe(screen, store, "strong_treatments", name)
     settings = screen.settings
     profiles, plate_maps, left_out = _joined_endpoints(screen, store, name)
     spherizer = Spherizer(_plate_regularization(screen, store, name), scale="std")
@@ -84,7 +88,7 @@ def rank_treatments(screen: Screen, store: TableStore, name: str) -> StepResult:
         q_threshold=settings.treatments.q_value,
         seed=settings.treatments.seed,
     )
-    store.write("strong_treatments", frame, model=name)
+    store.write("strong_treatments", frame, model=name, recipe=recipe)
     unusable = check_controls(profiles, plate_maps, spherizer=spherizer).filter(pl.col("problem").is_not_null())
     left_out |= {
         f"{p} {group}": why for p, group, why in unusable.select("plate", "control_group", "problem").iter_rows()
@@ -128,6 +132,7 @@ def _batches(store: TableStore) -> dict[str, str]:
 
 def map_wells(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Lay the wells out on a map by their sphered profiles and find dense clusters."""
+    recipe = answer_recipe(screen, store, "phenotypes", name)
     settings = screen.settings.phenotypes
     frame = map_phenotypes(
         store.read("sphered_profiles", name),
@@ -136,7 +141,7 @@ def map_wells(screen: Screen, store: TableStore, name: str) -> StepResult:
         min_cluster_size=settings.min_cluster_size,
         seed=settings.seed,
     )
-    store.write("phenotypes", frame, model=name)
+    store.write("phenotypes", frame, model=name, recipe=recipe)
     notes = {"clusters": int(frame.filter(pl.col("cluster") >= 0)["cluster"].n_unique())}
     return StepResult("phenotypes", frame.height, frame.height, version_of(frame), notes)
 

@@ -25,6 +25,7 @@ from phenoassets.retrieval import (
 )
 from phenoassets.retrieval_significance import average_precision_by_label
 from phenoassets.screen.settings import Screen
+from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.provenance import version_of
 from phenoassets.steps.step import StepResult, waits_for_treatment
 from phenoassets.store.schemas import TABLES, TREATED_ROLES
@@ -39,6 +40,7 @@ MOST_WELLS: Final = 40_000  # n² similarities are never held together, but n² 
 @waits_for_treatment("retrieval_scores")
 def score_retrieval(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Score how wells find replicates of their condition, and treatments others of their mechanism."""
+    recipe = answer_recipe(screen, store, "retrieval_scores", name)
     wells = _treated_wells(screen, store, name)
     rows: list[dict[str, Any]] = []
     problems: dict[str, object] = {}
@@ -71,7 +73,7 @@ def score_retrieval(screen: Screen, store: TableStore, name: str) -> StepResult:
     schema = {c.name: c.dtype for c in table.columns if c.name != "model"}
     frame = pl.DataFrame(rows, schema=schema).with_columns(pl.lit(name).alias("model"))  # type: ignore[arg-type]
     frame = frame.select(table.names).sort(table.key)
-    store.write("retrieval_scores", frame, model=name)
+    store.write("retrieval_scores", frame, model=name, recipe=recipe)
     notes: dict[str, object] = {f"not scored: {what}": why for what, why in problems.items()}
     overall = frame.filter((pl.col("label") == "") & pl.col("value").is_not_null())
     notes |= {

@@ -1,4 +1,8 @@
-"""What every layer hands back, and the digests that say which recipe a table's rows come from."""
+"""What every step hands back, and answers that wait for the treatment of their plates.
+
+In goes the step of a table of the screen; out comes a step that leaves its tables empty, and says why, as long as no
+plate is treated. What a step computes stays out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from dataclasses import dataclass, field
 
 from phenoassets.errors import NotTreatedYetError, ProfileError
 from phenoassets.screen.settings import Screen
+from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore, digest_of
 
@@ -21,7 +26,7 @@ def no_progress(done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a layer did.
+    """What a step did.
 
     Parameters
     ----------
@@ -47,17 +52,18 @@ class StepResult:
 def waits_for_treatment(
     *tables: str,
 ) -> Callable[[Callable[[Screen, TableStore, str], StepResult]], Callable[[Screen, TableStore, str], StepResult]]:
-    """Let a layer leave its `tables` of one model empty, and say why, as long as no plate is treated yet."""
+    """Let a step leave its `tables` of one model empty, and say why, as long as no plate is treated yet."""
 
     def wrap(make: Callable[[Screen, TableStore, str], StepResult]) -> Callable[[Screen, TableStore, str], StepResult]:
         @functools.wraps(make)
         def made(screen: Screen, store: TableStore, name: str) -> StepResult:
+            recipe = answer_recipe(screen, store, tables[0], name)
             try:
                 return make(screen, store, name)
             except NotTreatedYetError as error:
                 with store.together():
                     for table in tables:
-                        store.write(table, TABLES[table].empty(), model=name)
+                        store.write(table, TABLES[table].empty(), model=name, recipe=recipe)
                 return StepResult(tables[0], 0, 0, digest_of("waits"), {"waits": str(error)})
 
         return made

@@ -5,9 +5,10 @@ import pytest
 from builders import plate_map_frame, plates_frame, scans_frame, typed
 
 from phenoassets.errors import ProfileError, SettingsError
-from phenoassets.planning.sheet_digests import read_answer_settings
 from phenoassets.screen.settings import load_screen
+from phenoassets.steps import answer_recipes
 from phenoassets.steps import effects as effect_steps
+from phenoassets.steps.answer_recipes import stale_answers
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore
 
@@ -21,6 +22,7 @@ TOXIC, IDLE = "A549|toxic@100 µM", "A549|idle@100 µM"
 def any_recipe(monkeypatch):
     """Distances written here bear no recipe; what makes one is tested where plates are run."""
     monkeypatch.setattr(effect_steps, "distances_recipe", lambda *_: "")
+    monkeypatch.setattr(answer_recipes, "distances_recipe", lambda *_: "")
 
 
 def filled(home, model=MODEL, reach=8.0):
@@ -110,9 +112,11 @@ def test_a_curators_sheet_with_a_fault_stops_the_answer_and_leaves_the_last_one(
 
 def test_a_curators_sheet_changes_what_the_answers_follow_from(home):
     configure(home, "")
-    before = read_answer_settings(load_screen(home))
+    clustered(home)
+    assert stale_answers(load_screen(home), TableStore(home)) == []
     home.curated_file.write_text(f"condition_id,effect\n{TOXIC},mixed\n")
-    assert read_answer_settings(load_screen(home)) != before
+    [stale] = stale_answers(load_screen(home), TableStore(home))
+    assert (stale.table, stale.reasons) == ("temporal_clusters", ("inputs",))
     landed = load_screen(home).exports / "curated_effects.csv"
     landed.parent.mkdir()
     home.curated_file.rename(landed)

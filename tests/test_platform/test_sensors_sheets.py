@@ -11,7 +11,9 @@ from phenoassets.definitions import build_definitions
 from phenoassets.planning.exports import PlateWatch, WatchSettings
 from phenoassets.planning.plate_requests import make_plate_request
 from phenoassets.planning.sheet_digests import Sheets
-from phenoassets.planning.sheets import OpenRequest, SheetRecord, SheetState, plan_sheets
+from phenoassets.planning.sheets import PATIENCE, OpenRequest, SheetRecord, SheetState, StaleAnswers, plan_sheets
+from phenoassets.steps.answer_recipes import answer_recipe
+from phenoassets.steps.plates import plate_row_now
 from phenoassets.store.schemas import TABLES
 
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{},1,uM\n"
@@ -27,7 +29,7 @@ def instance(tmp_path):
 
 
 @pytest.fixture
-def landing(tmp_path, instance):
+def landing(tmp_path, instance, monkeypatch):
     """A plate that was imported, whose sheets the sensor has seen."""
     landing = Landing(tmp_path, instance)
     landing.put("P1", range(4))
@@ -35,10 +37,11 @@ def landing(tmp_path, instance):
     landing.home.plates_file.write_text("plate,cell_line,treated_after_hours\nP1,A549,4\n")
     instance.add_dynamic_partitions("plate", ["P1"])
     store = landing.store
-    store.write("plates", plates_frame("P1"), plate="P1")
+    store.write("plates", plate_row_now(landing.screen, "P1"), plate="P1")
     for table in ("scans", "image_quality", "embeddings", "well_profiles"):
         model = "pixel_pca" if TABLES[table].per_model else None
         store.write(table, TABLES[table].empty(), model=model, plate="P1")
+    landing.answer(monkeypatch)
     assert landing.compare() == []
     return landing
 
@@ -95,17 +98,57 @@ def test_a_setting_of_the_distances_brings_them_and_a_setting_of_the_profiles_br
     assert asked(landing.compare()) == [("P1", EVERY_TABLE | {"well_profiles/pixel_pca"})]
 
 
-def test_a_setting_of_the_answers_alone_brings_the_answers_and_no_plate(landing):
+def test_a_setting_of_the_answers_alone_brings_the_answers_and_no_plate(landing, monkeypatch):
     landing.configure("[trajectories]\nk = 3\n")
     landing.compare()
     [request] = landing.compare()
     assert request.partition_key is None
     assert request.asset_selection == ANSWER_KEYS
-    assert landing.compare() == []
+    landing.answer(monkeypatch)
+    landing.end_runs()
+    assert [landing.compare(), landing.compare()] == [[], []]
     landing.configure("")
     landing.compare()
     [back] = landing.compare()
     assert back.run_key != request.run_key
+
+
+def test_settings_edited_before_the_first_look_are_applied(landing, monkeypatch):
+    landing.configure("[trajectories]\nk = 3\n")
+    landing.sheet_cursor = None  # a server that never looked before
+    assert landing.compare() == []  # it may be half written
+    [request] = landing.compare()
+    assert request.asset_selection == ANSWER_KEYS
+    assert [landing.compare(), landing.compare()] == [[], []]
+    landing.answer(monkeypatch)
+    landing.end_runs()
+    landing.sheet_cursor = None
+    assert [landing.compare(), landing.compare()] == [[], []]
+
+
+def test_a_plate_map_corrected_before_the_first_look_is_followed(landing):
+    landing.store.write("plates", plates_frame("P1", cell_line="HCT15"), plate="P1")
+    landing.sheet_cursor = None
+    assert landing.compare() == []
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
+    landing.end_runs()  # which repaired nothing: it is not asked for again and again
+    assert [landing.compare() for _ in range(4)] == [[], [], [], []]
+
+
+def test_answers_wait_for_plates_that_are_worked_on_but_not_for_ever(landing):
+    landing.configure("[trajectories]\nk = 3\n")
+    landing.instance.add_run(new_run(dg.DagsterRunStatus.STARTED, {"dagster/partition": "P9"}))
+    assert [landing.compare(1) for _ in range(5)] == [[]] * 5
+    assert len(landing.compare(PATIENCE / 60)) == 1
+
+
+def test_inputs_that_alone_have_changed_are_left_to_the_refresh_unless_it_does_not_follow(landing):
+    recipe = answer_recipe(landing.screen, landing.store, "temporal_clusters", "pixel_pca").rpartition(".")[0]
+    table = TABLES["temporal_clusters"]
+    landing.store.write(table.name, table.empty(), model="pixel_pca", recipe=f"{recipe}.other")
+    assert [landing.compare(1) for _ in range(5)] == [[]] * 5
+    assert len(landing.compare(PATIENCE / 60)) == 1
+    assert landing.compare(1) == []
 
 
 def test_a_sheet_that_returns_to_what_it_was_is_asked_for_under_a_new_key(landing):
@@ -157,7 +200,7 @@ def test_a_plate_map_that_is_gone_or_an_unmounted_share_brings_nothing_and_is_sa
     assert [landing.compare(), landing.compare()] == [[], []]
 
 
-def test_the_answers_are_drawn_anew_when_a_plate_was_removed_and_not_while_it_is_imported_anew(landing):
+def test_the_answers_are_recomputed_when_a_plate_was_removed_and_not_while_it_is_reimported(landing):
     store = landing.store
     store.write("plates", plates_frame("P2"), plate="P2")
     landing.put("P2", range(4))
@@ -177,10 +220,10 @@ def test_the_answers_are_drawn_anew_when_a_plate_was_removed_and_not_while_it_is
 def test_the_plan_keeps_its_numbers_when_its_text_is_read_again():
     asked = OpenRequest(PlateWatch(requested="x", n=2, attempts=1, failed_at=5.0, status="failed"), "b", renew=True)
     plates = {"P1": SheetRecord("a", "b", 3), "P2": SheetRecord("a", "b", 2, asked)}
-    state = SheetState(plates, {"P1": "c"}, SheetRecord("d", n=2), "e", ("P1",))
+    state = SheetState(plates, {"P1": "c"}, SheetRecord("d", n=2), "e", 5.0, ("P1",))
     assert SheetState.from_json(state.to_json()) == state
     assert SheetState.from_json("not ours") == SheetState.from_json(None) == SheetState()
-    plan = plan_sheets({"P1": Sheets("c", "b")}, "e", state, {"P1"}, {"P1"}, 0.0, RULES)
+    plan = plan_sheets({"P1": Sheets("c", "b")}, StaleAnswers("e"), state, {"P1"}, {"P1"}, 5.0 + PATIENCE, RULES)
     assert [request.run_key for request in plan.requests] == ["sheets:P1:c:4"]
     assert not plan.requests[0].profiles
     assert plan.answers == "answers:e:3"
@@ -240,7 +283,7 @@ def test_a_sheet_that_returns_to_what_it_was_after_a_failed_run_is_asked_for_too
     assert [landing.compare(60), landing.compare(60)] == [[], []]
 
 
-def test_profiles_are_made_anew_until_a_run_succeeds(landing):
+def test_profiles_are_recomputed_until_a_run_succeeds(landing):
     everything = EVERY_TABLE | {"well_profiles/pixel_pca"}
     landing.configure('[profiles]\nmethod = "median"\n')
     landing.compare()
@@ -285,7 +328,7 @@ def test_a_plate_whose_sheet_cannot_be_read_or_that_was_removed_is_not_asked_for
 
 def test_answers_whose_run_fails_are_asked_for_again_and_then_given_up(landing):
     landing.configure("[trajectories]\nk = 3\n[exports]\nmax_attempts = 2\n")
-    landing.compare()
+    assert landing.compare() == []
     first = landing.compare()
     landing.end_runs(FAILED)
     assert [landing.compare(1), landing.compare(4)] == [[], []]
@@ -294,15 +337,15 @@ def test_answers_whose_run_fails_are_asked_for_again_and_then_given_up(landing):
     assert again[0].run_key == first[0].run_key[:-1] + "2"
     landing.end_runs(FAILED)
     assert [landing.compare(60) for _ in range(3)] == [[], [], []]
-    landing.configure("")
-    landing.compare()
-    [back] = landing.compare()
-    assert back.asset_selection == ANSWER_KEYS
-    landing.end_runs()
+    landing.configure("")  # what stands on disk is right again
     assert [landing.compare(60) for _ in range(3)] == [[], [], []]
+    landing.configure("[trajectories]\nk = 4\n")
+    landing.compare()
+    [other] = landing.compare()
+    assert other.asset_selection == ANSWER_KEYS
 
 
-def test_a_plate_map_that_comes_after_a_vain_import_brings_what_it_lacked(landing):
+def test_a_plate_map_that_comes_after_a_failed_import_brings_what_it_lacked(landing):
     landing.put("P2", range(4))
     landing.instance.add_dynamic_partitions("plate", ["P2"])  # its import was asked for, and failed
     landing.store.write("scans", TABLES["scans"].empty(), plate="P2")
@@ -323,12 +366,12 @@ def test_a_plate_map_that_cannot_be_read_for_a_while_and_comes_back_brings_nothi
     assert [landing.compare(), landing.compare()] == [[], []]
 
 
-def test_a_sheet_of_a_stale_plate_waits_until_the_plate_is_made_anew(landing, monkeypatch):
+def test_a_sheet_of_a_stale_plate_waits_until_the_plate_is_recomputed(landing, monkeypatch):
     stale = ["embeddings/pixel_pca"]
     monkeypatch.setattr("sensors.sheets.stale_layers", lambda *_: iter(stale))
     (landing.exports / "P1" / "map.csv").write_text(MAP.format("y"))
     assert [landing.compare() for _ in range(4)] == [[], [], [], []]
-    stale.clear()  # made anew, or the settings undone
+    stale.clear()  # recomputed, or the settings undone
     assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
     landing.end_runs()
     assert landing.compare() == []

@@ -21,6 +21,7 @@ from phenoassets.admin.status import disk_use
 from phenoassets.cli.run import instance_of
 from phenoassets.cli.status import COLUMNS, overview
 from phenoassets.planning.plate_requests import make_plate_request
+from phenoassets.steps.plates import plate_row_now
 from phenoassets.steps.provenance import calibration_of, correction_recipe
 
 
@@ -143,7 +144,7 @@ def test_failed_attempts_and_giving_up_are_shown_with_the_time_of_the_next(landi
     assert rows(landing)[0]["P1"]["sensor"] == "given up after 2 failed runs; run it by hand"
 
 
-def test_corrected_sheets_whose_runs_failed_are_shown_until_one_succeeds(landing):
+def test_corrected_sheets_whose_runs_failed_are_shown_until_one_succeeds(landing, monkeypatch):
     def shown(at):
         keep_cursor(landing, at, sensor="changed_sheets")
         found, lines = rows(landing)
@@ -154,19 +155,24 @@ def test_corrected_sheets_whose_runs_failed_are_shown_until_one_succeeds(landing
     landing.put("P1", range(4))
     (landing.exports / "P1" / "map.csv").write_text("well,compound,concentration,unit\nA1,DMSO,0.1,%\n")
     landing.instance.add_dynamic_partitions("plate", ["P1"])
-    landing.store.write("plates", plates_frame("P1"), plate="P1")
+    landing.store.write("plates", plate_row_now(landing.screen, "P1"), plate="P1")
+    landing.answer(monkeypatch)
     landing.compare()
     assert shown(1.0) == ("not seen yet", [])
     (landing.exports / "P1" / "map.csv").write_text("well,compound,concentration,unit\nA1,DMSO,0.2,%\n")
     landing.configure(f"{rules}[trajectories]\nk = 3\n")
     landing.compare()
-    assert len(landing.compare()) == 2
+    assert len(landing.compare()) == 1  # the answers wait for the plate
+    landing.end_runs(dg.DagsterRunStatus.FAILURE)
+    assert len(landing.compare()) == 1
     landing.end_runs(dg.DagsterRunStatus.FAILURE)
     landing.compare()
     at = time.strftime("%H:%M", time.localtime((landing.minutes + 5) * 60))
     words = f"failed 1 of 2 times; next at {at}"
     assert shown(2.0) == (f"not seen yet; corrected sheets {words}", [f"answers: by the corrected settings {words}"])
-    assert len(landing.compare(6)) == 2
+    assert len(landing.compare(6)) == 1
+    landing.end_runs(dg.DagsterRunStatus.FAILURE)
+    assert len(landing.compare()) == 1
     landing.end_runs(dg.DagsterRunStatus.FAILURE)
     landing.compare()
     words = "given up after 2 failed runs; run it by hand"
@@ -195,7 +201,7 @@ def test_a_plate_that_is_done_or_has_new_scans_or_was_removed_is_shown_so(landin
     assert (found["P1"]["sensor"], found["P9"]["sensor"]) == ("removed", "not seen yet")
 
 
-def test_stale_plates_are_listed_with_what_it_costs_to_make_them_anew(landing):
+def test_stale_plates_are_listed_with_what_it_costs_to_recompute_them(landing):
     store = landing.store
     landing.put("P1", range(4))
     light = {"plate": "P1", "channel": "phase", "digest": "d", "scans": ["a"], "n_images": 1, "height": 1, "width": 1}
@@ -214,9 +220,26 @@ def test_stale_plates_are_listed_with_what_it_costs_to_make_them_anew(landing):
     found, lines = rows(landing)
     assert found["P1"]["stale"] == "corrected_images"
     assert [line for line in lines if line.startswith("stale: ")] == [
-        "stale: 1 plates (P1) were made by another recipe; their next run computes them anew, "
+        "stale: 1 plates (P1) were made by another recipe; their next run recomputes them, "
         "1 images to work through; phenoassets run --plate P1 does so at once"
     ]
+
+
+def test_small_tables_that_are_stale_open_no_images_and_stale_answers_are_named_with_the_reason(landing, monkeypatch):
+    landing.put("P1", range(4))
+    (landing.exports / "P1" / "map.csv").write_text("well,compound,concentration,unit\nA1,DMSO,0.1,%\n")
+    store = landing.store
+    store.write("plates", plates_frame("P1", cell_line="HCT15"), plate="P1")
+    landing.answer(monkeypatch)
+    found, lines = rows(landing)
+    assert found["P1"]["stale"] == "plates"
+    [line] = [line for line in lines if line.startswith("stale: ")]
+    assert "no images to open" in line
+    assert not any(line.startswith("stale answers: ") for line in lines)
+    landing.configure("[trajectories]\nk = 3\n")
+    [line] = [line for line in rows(landing)[1] if line.startswith("stale answers: ")]
+    assert "temporal_clusters/pixel_pca (settings)" in line
+    assert "no images to open" in line
 
 
 def test_what_belongs_to_no_plate_is_listed_and_never_guessed(landing):
