@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from phenoassets.cli.run import prepare_dagster_home
+from phenoassets.cli.run import instance_of, prepare_dagster_home
 from phenoassets.errors import StoreError
 from phenoassets.screen.settings import Screen
 from phenoassets.store.locks import SERVER_LOCK, plate_lock
@@ -59,8 +59,16 @@ def serve(screen: Screen, *, host: str, port: int, read_only: bool, tell: Callab
     commands += [] if read_only else [list(_DAEMON)]
     with contextlib.nullcontext() if read_only else _only_server(screen):
         _require_free(host, port)
+        if not read_only:
+            _make_databases(screen)
         with _started(commands, environment) as processes:
             return _watch(processes, host, port, stopping, lambda: tell(_address(screen, host, port)))
+
+
+def _make_databases(screen: Screen) -> None:
+    """Make Dagster's databases of a new home before two processes would make them at once, and one of them fail."""
+    with instance_of(screen.home):
+        pass  # opening it makes runs.db, index.db and schedules.db
 
 
 def _address(screen: Screen, host: str, port: int) -> str:

@@ -127,9 +127,9 @@ def test_a_server_that_is_stopped_while_it_starts_ends_without_a_traceback_and_l
     assert psutil.wait_procs(family, timeout=30)[1] == []
 
 
-def refusal(host, **headers):
+def refusal(served_as, **headers):
     given = [(name.encode(), value.encode()) for name, value in headers.items()]
-    guard = SamePageOnly(lambda *_: None, host)
+    guard = SamePageOnly(lambda *_: None, served_as)
     return guard.refusal({"type": "http", "method": "GET", "path": "/", "headers": given})
 
 

@@ -39,8 +39,8 @@ SIDE = 300
 
 
 def phase(rng):
-    grid = np.add.outer(np.arange(SIDE), np.arange(SIDE)) % 37
-    return np.clip(rng.normal(110, 20, (SIDE, SIDE)) + grid, 0, 255).astype(np.uint8)
+    cells = np.kron(rng.normal(0, 25, (SIDE // 4, SIDE // 4)), np.ones((4, 4)))  # in focus in every picture
+    return np.clip(rng.normal(110, 4, (SIDE, SIDE)) + cells, 0, 255).astype(np.uint8)
 
 
 class Plate:
@@ -292,7 +292,11 @@ def test_a_channel_that_is_named_later_is_told_as_stale_and_made_without_touchin
     plate.run()
     before = plate.ids("embeddings")
     plate.settings(channels='["phase", "green"]')
-    assert state.plate_state(plate.screen, plate.store, "P1").stale == ["corrected_images"]
+    assert state.plate_state(plate.screen, plate.store, "P1").stale == [
+        f"well_profiles/{MODEL}",
+        f"temporal_distances/{MODEL}",
+        "corrected_images",
+    ]
     with pytest.raises(ProfileError, match=r"plate P1: .* are stale"):
         profiles.answers_profiles(plate.screen, plate.store, "P1", MODEL)
     recipes = plate.store.recipes("corrected_images", plate="P1")
@@ -493,7 +497,7 @@ def test_a_changed_sheet_is_stale_in_status_and_old_distances_are_not_mixed_with
     effects.cluster(plate.screen, plate.store, MODEL)
     assert not state.plate_state(plate.screen, plate.store, "P1").stale
     sheet = plate.folder / "map.csv"
-    sheet.write_text(sheet.read_text().replace("DMSO", "Ethanol"))
+    sheet.write_text(sheet.read_text().replace("DMSO", "Colchicine"))
     found = state.plate_state(plate.screen, plate.store, "P1")
     assert found.stale == ["plate_maps"]
     assert "plate P1 has no negative control well of unspecified" in found.problem

@@ -475,7 +475,7 @@ def test_a_large_screen_stays_readable_and_small():
 
 def test_the_centre_of_a_cluster_that_is_not_given_is_the_mean_of_its_members():
     rows = pl.DataFrame({"hours": [0.0, 1.0, 0.0, 1.0, 2.0], "value": [1.0, 2.0, 3.0, None, 5.0]})
-    hours, value = curves._mean_course(rows)
+    hours, value = curves._mean_curve(rows)
     np.testing.assert_array_equal(hours, [0.0, 1.0, 2.0])
     np.testing.assert_array_equal(value, [2.0, 2.0, 5.0])
 

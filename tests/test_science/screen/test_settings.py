@@ -24,7 +24,10 @@ def written(root, name, text):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[correction]\nrecipe = "foo"\n', "correction: recipe 'foo' is not known; choose one of flat_field, paper"),
+        (
+            '[correction]\nrecipe = "foo"\n',
+            "correction: recipe 'foo' is not known; choose one of flat_field, retrospective, paper",
+        ),
         ("[treatments]\nseed = -1\n", "treatments.seed: "),
         ("[trajectories]\nseed = -1\n", "trajectories.seed: "),
         ("[phenotypes]\nseed = -1\n", "phenotypes.seed: "),
