@@ -5,6 +5,7 @@ no handlers of its own, and nothing that computes for minutes holds an end up. W
 every file appears under its name only when it is.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -71,5 +72,7 @@ def _end(number: int, on_stop: Callable[[], None]) -> NoReturn:
     cleaning = threading.Thread(target=on_stop, daemon=True)
     cleaning.start()
     cleaning.join(_CLEANING_SECONDS)
+    for child in multiprocessing.active_children():  # one that is still starting would tell a traceback of its own
+        child.kill()
     sys.stdout.flush()
     os._exit(128 + number)  # the work itself cannot be broken off from here, nor waited for

@@ -21,7 +21,8 @@ from phenoassets.store.tables import TableStore
 pytestmark = pytest.mark.slow
 KILLS = 6
 STARTING = 4.0  # seconds of a run before its work
-MAY_BE_EMPTY = {"rejected_files", "effect_agreement", "curated_effects"}  # no fault, one model, no curator
+# No fault, one model, no curator, no replicates.
+MAY_BE_EMPTY = {"rejected_files", "effect_agreement", "curated_effects", "retrieval_scores"}
 NOT_COMPARED = {"corrected_images": ["zarr"], "illumination": ["path"]}  # where things lie, not what they are
 
 

@@ -34,7 +34,7 @@ def home(tmp_path):
             pl.Series("profile", np.arange(2 * width, dtype=np.float32).reshape(2, width)),
         )
         store.write("sphered_profiles", frame, model=model)
-    drug = {"model": "convae", "cell_line": "A549", "compound": 'x, "y"', "concentration_unit": "µM"}
+    drug = {"model": "convae", "cell_line": "A549", "factors": "", "compound": 'x, "y"', "concentration_unit": "µM"}
     drug |= {"concentrations": [1.0, 10.0], "effects": ["none", "mixed"], "switches": []}
     drug |= {name: [1.0, None] for name in ("end_levels", "end_spreads", "area_levels", "area_spreads", "gr_values")}
     drug |= dict.fromkeys(("end_answer", "area_answer", "gr_answer"), "too few")

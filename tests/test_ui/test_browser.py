@@ -11,7 +11,7 @@ import urllib.request
 
 import psutil
 import pytest
-from command_line import ROOT
+from command_line import ROOT, settings
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -140,9 +140,9 @@ def test_the_sensors_are_running(page, server):
         page.get_by_text(sensor).first.wait_for(timeout=60_000)
 
 
-def test_it_warns_of_nothing_and_ends_cleanly_on_interrupt(made_home, tmp_path):
+def test_it_warns_of_nothing_and_ends_cleanly_on_interrupt(virtual_exports, tmp_path):
     log = tmp_path / "log"
-    with serving(made_home, log) as (process, _):
+    with serving(settings(tmp_path / "home", virtual_exports), log) as (process, _):
         family = psutil.Process(process.pid).children(recursive=True)
         assert family
         process.send_signal(signal.SIGINT)

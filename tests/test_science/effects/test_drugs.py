@@ -129,6 +129,8 @@ def clusters_of(effects, model="m"):
             "cluster": 0,
             "cluster_effect": None,
             "effect": list(effects.values()),
+            "reason": None,
+            "shape_effect": None,
             "end_level": 1.0,
             "peak_level": 1.0,
             "peak_hours": 1.0,
