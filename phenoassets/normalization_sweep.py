@@ -18,7 +18,7 @@ from phenoassets.normalization import Normalization, normalize
 from phenoassets.profiles import vectors
 from phenoassets.retrieval import mean_average_precision
 from phenoassets.store.plate_maps import with_control_group
-from phenoassets.store.schemas import CONTROL_ROLE, TABLES, TREATED_ROLES
+from phenoassets.store.schemas import TABLES, TREATED_ROLES
 
 REGULARIZATIONS: Final = (1e-2, 1e-1, 1.0, 10.0, 100.0)
 PLATES_TO_HOLD_OUT: Final = 3  # below, a fit on the other plates would have one plate's controls or none
@@ -178,24 +178,3 @@ def _replicate_retrieval(made: pl.DataFrame, treated: pl.DataFrame, across: bool
         "n_conditions": len(values),
         "problem": None,
     }
-
-
-def inert_against_controls(made: pl.DataFrame, plate_maps: pl.DataFrame, inert: Sequence[str]) -> float:
-    """Area under the curve with which norms tell wells of `inert` conditions from controls; 0.5 where they cannot.
-
-    Parameters
-    ----------
-    made
-        ``sphered_profiles`` of one model.
-    plate_maps
-        ``plate_maps`` of the plates.
-    inert
-        Conditions known to do nothing.
-    """
-    wells = made.join(plate_maps.select("plate", "well", "role", "condition_id"), on=["plate", "well"])
-    norm = np.linalg.norm(vectors(wells, "profile").astype(np.float64), axis=1)
-    control = norm[(wells["role"] == CONTROL_ROLE).to_numpy()]
-    own = norm[wells["condition_id"].is_in(list(inert)).fill_null(value=False).to_numpy()]
-    if not len(control) or not len(own):
-        raise ProfileError("an area under the curve needs wells of both kinds")
-    return float((own[:, None] > control).mean() + 0.5 * (own[:, None] == control).mean())
