@@ -17,6 +17,7 @@ from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.settings import load_screen
 from phenoassets.sql.views import connect, damaged_file, escaped, verify_tables
 from phenoassets.store.home import Home
+from phenoassets.store.tables import TableStore
 
 _ROWS = 60
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^()]*\))?", re.IGNORECASE)
@@ -40,10 +41,11 @@ def run_query(homes: Sequence[Home], query: str) -> pl.DataFrame:
     if missing:
         raise QueryError(f"no home at {', '.join(missing)}; name one with --home")
     screens = [load_screen(home) for home in homes]
-    connection = connect(screens)
+    stores = [TableStore(home) for home in homes]
+    connection = connect(screens, stores)
     try:
         _require_reading(connection, query)
-        verify_tables(screens, query)
+        verify_tables(stores, query)
         _confine(connection, homes)
         answer: pl.DataFrame = connection.sql(query).pl()
     except duckdb.Error as error:

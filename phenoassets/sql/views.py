@@ -6,6 +6,7 @@ write. No rows are copied: every view reads the Parquet files when it is asked. 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import polars as pl
 
 from phenoassets.errors import StoreError
 from phenoassets.screen.settings import Screen
@@ -47,7 +49,9 @@ CREATE MACRO {s}.dose_strip(of_compound) AS TABLE
 """
 
 
-def connect(screens: Screen | Sequence[Screen]) -> duckdb.DuckDBPyConnection:
+def connect(
+    screens: Screen | Sequence[Screen], stores: Sequence[TableStore] | None = None
+) -> duckdb.DuckDBPyConnection:
     """In-memory connection with the views of one home, or of several joined with a column ``screen``.
 
     Parameters
@@ -55,16 +59,19 @@ def connect(screens: Screen | Sequence[Screen]) -> duckdb.DuckDBPyConnection:
     screens
         The screens; with more than one, each view is the union of theirs and says which row is whose, by the screen's
         name, or by the home's folder where names collide.
+    stores
+        Their tables, where the caller reads manifests too: what a store has read it need not parse again.
     """
     several = [screens] if isinstance(screens, Screen) else list(screens)
+    stores = stores or [TableStore(screen.home) for screen in several]
     connection = duckdb.connect()
     if len(several) == 1:
-        create_views(connection, several[0], lists=_Variables(connection, "f"))
+        create_views(connection, several[0], stores[0], lists=_Variables(connection, "f"))
         return connection
     names = _distinct_names(several)
-    for number, screen in enumerate(several):
+    for number, (screen, store) in enumerate(zip(several, stores, strict=True)):
         connection.execute(f"CREATE SCHEMA h{number}")
-        create_views(connection, screen, schema=f"h{number}", lists=_Variables(connection, f"h{number}f"))
+        create_views(connection, screen, store, schema=f"h{number}", lists=_Variables(connection, f"h{number}f"))
     for view in [*TABLES, "effects", "conditions"]:
         union = " UNION ALL BY NAME ".join(
             f"SELECT {_text(name)} AS screen, * FROM h{number}.{view}" for number, name in enumerate(names)
@@ -84,7 +91,7 @@ def _distinct_names(screens: Sequence[Screen]) -> list[str]:
     return taken
 
 
-def verify_tables(screens: Sequence[Screen], query: str) -> None:
+def verify_tables(stores: Sequence[TableStore], query: str) -> None:
     """Compare the files of the tables that `query` names with their manifests, as far as they are not too many.
 
     DuckDB does not look at checksums. Tables of more than `VERIFIED_FILES` files or `VERIFIED_BYTES` bytes are left to
@@ -102,8 +109,7 @@ def verify_tables(screens: Sequence[Screen], query: str) -> None:
     wanted = {name.removeprefix("stored_") for name in named} & set(TABLES)
     if wanted:
         wanted |= {"plates", "scans", "plate_maps"}  # which every view joins
-    for screen in screens:
-        store = TableStore(screen.home)
+    for store in stores:
         for table in sorted(wanted):
             manifests = store.all_manifests(table)
             files = [file for manifest in manifests for file in manifest.files]
@@ -133,7 +139,7 @@ def write_database(screen: Screen) -> Path:
         temporary.unlink()
         connection = duckdb.connect(str(temporary))
         try:
-            create_views(connection, screen)
+            create_views(connection, screen, TableStore(screen.home))
         finally:
             connection.close()
     TableStore(screen.home).sweep()
@@ -199,11 +205,12 @@ def _made_by(screen: Screen) -> str:
 def create_views(
     connection: duckdb.DuckDBPyConnection,
     screen: Screen,
+    store: TableStore,
     schema: str = "main",
     *,
     lists: _Literals | _Variables | None = None,
 ) -> None:
-    """Create every view and macro of `screen` in `schema`.
+    """Create every view and macro of `screen`, whose tables are `store`, in `schema`.
 
     ``stored_<table>`` is a table as it lies on disk; ``<table>`` adds ``hours_since_start``, ``elapsed_hours`` and the
     columns of the condition; ``effects`` is the primary model's ``temporal_clusters``. What counts is said by the
@@ -215,7 +222,7 @@ def create_views(
         If a table's file is damaged.
     """
     try:
-        _create_views(connection, screen, schema, lists or _Literals())
+        _create_views(connection, screen, store, schema, lists or _Literals())
     except duckdb.Error as error:
         damaged = damaged_file(error, [screen])
         if damaged is None:
@@ -224,9 +231,12 @@ def create_views(
 
 
 def _create_views(
-    connection: duckdb.DuckDBPyConnection, screen: Screen, schema: str, lists: _Literals | _Variables
+    connection: duckdb.DuckDBPyConnection,
+    screen: Screen,
+    store: TableStore,
+    schema: str,
+    lists: _Literals | _Variables,
 ) -> None:
-    store = TableStore(screen.home)
     for table in TABLES.values():
         connection.execute(f"CREATE VIEW {schema}.stored_{table.name} AS {_stored(store, table, lists)}")
     connection.execute(
@@ -314,10 +324,13 @@ def _enriched(schema: str, table: Table) -> str:
 
 def _sql_type(name: str, table: Table) -> str:
     dtype = table.column(name).dtype
-    if isinstance(dtype, Vector):
-        return "FLOAT[]"
-    probe = duckdb.from_arrow(table.empty().select(name).to_arrow())
-    return str(probe.types[0])
+    return "FLOAT[]" if isinstance(dtype, Vector) else _sql_type_of(dtype)
+
+
+@functools.cache
+def _sql_type_of(dtype: pl.DataType) -> str:
+    """What DuckDB calls a type of Polars: asked once each, since every view of an empty table needs all of its own."""
+    return str(duckdb.from_arrow(pl.DataFrame(schema={"column": dtype}).to_arrow()).types[0])
 
 
 def escaped(path: str) -> str:
