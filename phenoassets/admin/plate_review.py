@@ -16,6 +16,7 @@ from phenoassets.incucyte.landing import Landing
 from phenoassets.incucyte.plate_maps.conditions import folded
 from phenoassets.screen.screen_maps import ScreenMaps
 from phenoassets.screen.settings import Screen
+from phenoassets.store.schemas import CONTROL_ROLE
 
 SHORTEST_ALIKE = 5
 """Letters of the shorter of two names that are said to differ in one letter: short codes do so by intent."""
@@ -42,7 +43,7 @@ def _controls(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
     """One line for all plates with the same controls."""
     plates: dict[str, list[str]] = {}
     for plate, table in tables.items():
-        used = table.filter(pl.col("role").is_in(["negative_control", "positive_control"]))
+        used = table.filter(pl.col("role").is_in([CONTROL_ROLE, "positive_control"]))
         counts = (
             used.group_by("role", "compound").len().sort("role", "len", "compound", descending=[False, True, False])
         )
@@ -132,7 +133,7 @@ def _factors(maps: ScreenMaps) -> Iterator[str]:
 def _unmatched(tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
     for plate, table in tables.items():
         treated = table.filter(pl.col("role").is_in(["treatment", "positive_control"]))["control_group"].unique()
-        controls = set(table.filter(role="negative_control")["control_group"])
+        controls = set(table.filter(role=CONTROL_ROLE)["control_group"])
         lacking = sorted(set(treated) - controls)
         if controls and lacking:
             yield (

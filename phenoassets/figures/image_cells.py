@@ -14,6 +14,7 @@ from phenoassets.figures.drawing.style import number
 from phenoassets.imaging.reading import read_image
 from phenoassets.imaging.store import PlateStore
 from phenoassets.screen.settings import Screen
+from phenoassets.store.schemas import CONTROL_ROLE
 from phenoassets.store.tables import TableStore
 
 Image = npt.NDArray[Any]
@@ -29,7 +30,7 @@ def wells_to_show(store: TableStore, plate: str, images: pl.DataFrame, n: int) -
     """A control and the highest doses of several compounds, with labels; wells spread evenly without a plate map."""
     imaged = images.select("well").unique()
     mapped = store.read("plate_maps", plate=plate).join(imaged, on="well", how="semi").sort("well")
-    controls = mapped.filter(pl.col("role") == "negative_control")["well"].to_list()
+    controls = mapped.filter(pl.col("role") == CONTROL_ROLE)["well"].to_list()
     treated = mapped.filter(pl.col("role") == "treatment").sort("compound", "concentration", "well", nulls_last=False)
     strongest = treated.group_by("compound", maintain_order=True).last()["well"].to_list()
     chosen = [*fetch.evenly(controls, 1), *fetch.evenly(strongest, n - 1)]

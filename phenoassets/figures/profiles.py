@@ -15,6 +15,7 @@ from phenoassets.figures.safely import never_failing
 from phenoassets.profiles import answer_channel, endpoint_profiles, vectors
 from phenoassets.projection import Floats, principal_components, relative_distances, similar_first, standardized
 from phenoassets.screen.settings import Screen
+from phenoassets.store.schemas import CONTROL_ROLE
 from phenoassets.store.tables import TableStore
 
 
@@ -70,10 +71,10 @@ def profile_heatmap(screen: Screen, store: TableStore, model: str, plate: str) -
     wells = mapped.filter(pl.col("role") != "empty").join(ends, on="well")
     if not wells.height:
         return None
-    order = {"negative_control": 0, "positive_control": 1, "treatment": 2}
+    order = {CONTROL_ROLE: 0, "positive_control": 1, "treatment": 2}
     wells = wells.with_columns(pl.col("role").replace_strict(order, return_dtype=pl.Int32).alias("block"))
     wells = wells.sort("block", "compound", "concentration", "well")
-    controls = (wells["role"] == "negative_control").to_numpy()
+    controls = (wells["role"] == CONTROL_ROLE).to_numpy()
     enough = int(controls.sum()) >= 3
     z = standardized(vectors(wells, "profile"), controls if enough else np.ones(wells.height, dtype=bool))
     if not z.shape[1]:
@@ -140,7 +141,7 @@ def sphering(screen: Screen, store: TableStore, model: str) -> bytes | None:
         columns |= {
             f"{when}_1": points[:, 0],
             f"{when}_2": points[:, 1],
-            f"{when}_distance": relative_distances(profiles, wells["plate"], wells["role"] == "negative_control"),
+            f"{when}_distance": relative_distances(profiles, wells["plate"], wells["role"] == CONTROL_ROLE),
         }
     drawn = wells.select("plate", "role").with_columns(pl.Series(name, values) for name, values in columns.items())
     shown = f"{drawn.height:,} of {known.height:,} wells" if drawn.height < known.height else f"{drawn.height:,} wells"
@@ -155,8 +156,8 @@ def _sample_wells(known: pl.DataFrame) -> pl.DataFrame:
     share = max(MAX_WELLS // n_plates, 4)
     found = []
     for _, rows in known.group_by(["plate"], maintain_order=True):
-        control = rows.filter(pl.col("role") == "negative_control")
-        others = rows.filter(pl.col("role") != "negative_control")
+        control = rows.filter(pl.col("role") == CONTROL_ROLE)
+        others = rows.filter(pl.col("role") != CONTROL_ROLE)
         n_control = min(control.height, max(share // 2, share - others.height))
         found += [_spread(control, n_control), _spread(others, share - n_control)]
     return pl.concat(found).sort("plate", "well") if found else known

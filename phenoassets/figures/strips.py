@@ -13,6 +13,7 @@ from phenoassets.figures.image_cells import IMAGE_KEY, FindImage, corrected_find
 from phenoassets.figures.safely import never_failing
 from phenoassets.screen.settings import Screen
 from phenoassets.store.plate_maps import with_control_group
+from phenoassets.store.schemas import CONTROL_ROLE
 from phenoassets.store.tables import TableStore
 
 
@@ -76,7 +77,7 @@ def _strip(
     scans = fetch.evenly((after if after.height >= n_images else timed)["scan"].to_list(), n_images)
     hours = dict(timed.select("scan", "hours").iter_rows())
     controls = with_control_group(store.read("plate_maps", plate=plate)).filter(
-        (pl.col("role") == "negative_control") & (pl.col("control_group") == treated["control_group"])
+        (pl.col("role") == CONTROL_ROLE) & (pl.col("control_group") == treated["control_group"])
     )
     controls = controls.join(images.filter(pl.col("scan").is_in(scans)), on="well", how="semi").sort("well")
     shown = [treated, *controls.slice(controls.height // 2, 1).to_dicts()]

@@ -20,6 +20,7 @@ import polars as pl
 import tifffile
 
 from phenoassets.errors import ExportError
+from phenoassets.store.schemas import CONTROL_ROLE
 from phenoassets.virtual_screen.frames import scan_hours, well_frames
 from phenoassets.virtual_screen.platemap import plate_map_xml
 from phenoassets.virtual_screen.plates import CONTROL, Plate, Screen, design_screen
@@ -220,7 +221,7 @@ def truth_tables(screen: Screen, hours: float) -> tuple[pl.DataFrame, pl.DataFra
                 {
                     "plate": plate.name,
                     "well": well.name,
-                    "role": "treatment" if well.compound else "negative_control",
+                    "role": "treatment" if well.compound else CONTROL_ROLE,
                     "condition_id": well.condition_id,
                     "kind": well.compound.kind if well.compound else None,
                     "effect": truth.effect if well.compound else None,

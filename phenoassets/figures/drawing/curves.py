@@ -14,6 +14,7 @@ import polars as pl
 
 from phenoassets.figures.drawing import style
 from phenoassets.figures.drawing.style import Axes, Figure
+from phenoassets.store.schemas import CONTROL_ROLE
 
 MAX_PANELS = 40
 MAX_LINES = 150  # members of a cluster that are drawn, evenly chosen
@@ -35,7 +36,7 @@ def growth(curves: pl.DataFrame, *, title: str = "Growth", x_label: str) -> byte
         control = rows.group_by("hours").agg(pl.col("control_confluence", "control_std").mean()).sort("hours")
         at, mean, spread = _columns(control, "hours", "control_confluence", "control_std")
         ax.fill_between(at, 100 * (mean - spread), 100 * (mean + spread), color="#DDDDDD", linewidth=0)
-        ax.plot(at, 100 * mean, color=style.ROLE_COLOURS["negative_control"], linewidth=1.3, linestyle="--", zorder=3)
+        ax.plot(at, 100 * mean, color=style.ROLE_COLOURS[CONTROL_ROLE], linewidth=1.3, linestyle="--", zorder=3)
 
     top = 100 * _most(curves, "confluence", "control_confluence")
     limits = (0.0, min(max(top * 1.08, 1.0), 105.0))

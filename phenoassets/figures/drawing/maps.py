@@ -14,11 +14,12 @@ import polars as pl
 
 from phenoassets.figures.drawing import style
 from phenoassets.figures.drawing.style import Axes
+from phenoassets.store.schemas import CONTROL_ROLE
 
 Points = npt.NDArray[np.floating]  # (n, 2)
 
 _MAX_COMPOUNDS = 12
-_DRAW_ORDER = ("empty", "treatment", "positive_control", "negative_control")
+_DRAW_ORDER = ("empty", "treatment", "positive_control", CONTROL_ROLE)
 
 
 def embedding_map(
@@ -93,7 +94,7 @@ def sphering(
     figure = style.new_figure(9.6, 7.4)
     axes = figure.subplots(2, 2, height_ratios=(1.35, 1))
     plates = wells["plate"].unique().sort().to_list()
-    control = (wells["role"] == "negative_control").to_numpy()
+    control = (wells["role"] == CONTROL_ROLE).to_numpy()
     colours = {plate: style.qualitative(i) for i, plate in enumerate(plates)}
     face = np.array([colours[plate] for plate in wells["plate"]])
     area = 2.2 * _marker_area(wells.height)
@@ -130,7 +131,7 @@ def _distance_histogram(
     """Draw both groups; the largest share (%) of treated wells in one bin comes back."""
     top = 0.0
     finite = np.isfinite(distance) & (distance > 0)
-    parts = (("treatment", finite & ~control), ("negative_control", finite & control))
+    parts = (("treatment", finite & ~control), (CONTROL_ROLE, finite & control))
     entries = []
     for role, chosen in parts:
         n = int(chosen.sum())
@@ -181,7 +182,7 @@ def phenotype_map(wells: pl.DataFrame, *, title: str = "Phenotypes", note: str =
     axes = figure.subplots(2, 2).ravel()
     points = wells.select("umap_1", "umap_2").to_numpy()
     area = 2.0 * _marker_area(len(points))
-    control = (wells["role"] == "negative_control").to_numpy()
+    control = (wells["role"] == CONTROL_ROLE).to_numpy()
     _by_cluster(axes[0], points, wells["cluster"].to_numpy(), area)
     _by_name(axes[1], points, _far_compounds(wells, points), area, "By compound", control)
     _by_effect(axes[2], points, wells, area, control)
@@ -226,9 +227,9 @@ def _by_name(
     entries: list[tuple[str, Any]] = [(name, colours[name]) for name in shown]
     others = label == ""
     if control is not None:
-        face[control] = style.ROLE_COLOURS["negative_control"]
+        face[control] = style.ROLE_COLOURS[CONTROL_ROLE]
         others &= ~control
-        entries.insert(0, ("negative control", style.ROLE_COLOURS["negative_control"]))
+        entries.insert(0, ("negative control", style.ROLE_COLOURS[CONTROL_ROLE]))
     if others.any():
         entries.append(("others", style.NOISE_COLOUR))
     order = np.lexsort((np.random.default_rng(0).permutation(len(points)), ~others))
@@ -241,19 +242,19 @@ def _by_effect(ax: Axes, points: Points, wells: pl.DataFrame, area: float, contr
     effects = wells["effect"].to_list()
     treated = [e for e, c in zip(effects, control, strict=True) if not c]
     face = np.array([style.EFFECT_COLOURS.get(e or "", "#FFFFFF") for e in effects])
-    face[control] = style.ROLE_COLOURS["negative_control"]
+    face[control] = style.ROLE_COLOURS[CONTROL_ROLE]
     edge = np.where(face == "#FFFFFF", style.FAINT, face)
     order = np.random.default_rng(0).permutation(len(points))
     ax.scatter(*points[order].T, s=area, c=face[order], edgecolors=edge[order], linewidths=0.4, alpha=0.85)
     style.hide_axes(ax, "By effect of the condition", style.TITLE)
-    entries: list[tuple[str, Any]] = [("negative control", style.ROLE_COLOURS["negative_control"])]
+    entries: list[tuple[str, Any]] = [("negative control", style.ROLE_COLOURS[CONTROL_ROLE])]
     entries += style.effect_entries(treated)
     style.legend(ax, entries, marker="o", loc="center left", bbox_to_anchor=(1.0, 0.5), labelspacing=0.35)
 
 
 def _far_compounds(wells: pl.DataFrame, points: Points) -> list[str | None]:
     """Compound of each well, for the compounds that lie farthest from the controls on the map; None for the others."""
-    control = (wells["role"] == "negative_control").to_numpy()
+    control = (wells["role"] == CONTROL_ROLE).to_numpy()
     centre = np.median(points[control], axis=0) if control.any() else np.median(points, axis=0)
     far = (
         wells.select("compound")

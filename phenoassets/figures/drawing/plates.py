@@ -15,6 +15,7 @@ import polars as pl
 from phenoassets.figures.drawing import style
 from phenoassets.figures.drawing.style import Axes
 from phenoassets.incucyte.wells import row_name
+from phenoassets.store.schemas import CONTROL_ROLE
 
 _FORMATS = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 _MAX_KEYS = 48
@@ -75,7 +76,7 @@ def _well_look(
 ) -> tuple[Any, str]:
     role = well["role"]
     if role != "treatment":
-        return style.ROLE_COLOURS[role], {"negative_control": "–", "positive_control": "+"}.get(role, "")
+        return style.ROLE_COLOURS[role], {CONTROL_ROLE: "–", "positive_control": "+"}.get(role, "")
     position = numbers.get(well["compound"])
     if position is None:
         return style.ROLE_COLOURS["treatment"], "?"
@@ -87,7 +88,7 @@ def _plate_keys(ax: Axes, wells: pl.DataFrame, compounds: list[str], key_columns
     style.hide_axes(ax)
     treated = wells.filter(pl.col("role") == "treatment")
     entries: list[tuple[str, Any]] = []
-    for role in ("negative_control", "positive_control", "empty"):
+    for role in (CONTROL_ROLE, "positive_control", "empty"):
         found = wells.filter(pl.col("role") == role)
         names = ", ".join(found["compound"].drop_nulls().unique().sort().to_list()[:3])
         if found.height:

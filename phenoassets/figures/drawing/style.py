@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from phenoassets.store.schemas import CONTROL_ROLE
+
 Colour: TypeAlias = tuple[float, float, float]
 # matplotlib's own hints refuse arrays that its methods take.
 Axes: TypeAlias = Any
@@ -33,13 +35,13 @@ UNKNOWN_COLOUR: Final = "#FFFFFF"
 """Where nothing can be said: white, outlined."""
 
 ROLE_COLOURS: Final[Mapping[str, str]] = {
-    "negative_control": "#1A1A1A",
+    CONTROL_ROLE: "#1A1A1A",
     "positive_control": "#E69F00",
     "treatment": "#56B4E9",
     "empty": "#F2F2F2",
 }
 ROLE_NAMES: Final[Mapping[str, str]] = {
-    "negative_control": "negative control",
+    CONTROL_ROLE: "negative control",
     "positive_control": "positive control",
     "treatment": "treatment",
     "empty": "empty",

@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 from phenoassets.errors import PlateMapError
 from phenoassets.incucyte.plate_maps.conditions import Item, format_concentration
+from phenoassets.store.schemas import CONTROL_ROLE
 
 NEVER: Final = "(?!)"
 VEHICLE: Final = "vehicle"
@@ -198,4 +199,4 @@ class ControlRules:
             is_negative = any(is_usual_control(name) for name in known)
         else:
             is_negative = any(re.search(self.negative, text) for text in texts)
-        return "negative_control" if is_negative else "treatment"
+        return CONTROL_ROLE if is_negative else "treatment"

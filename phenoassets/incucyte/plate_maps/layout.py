@@ -19,6 +19,7 @@ from phenoassets.incucyte.plate_maps.conditions import Item, canonical_unit, fol
 from phenoassets.incucyte.plate_maps.controls import UNTREATED, VEHICLE, ControlRules
 from phenoassets.incucyte.raw_wells import RawItem, RawWell
 from phenoassets.incucyte.wells import well_name
+from phenoassets.store.schemas import CONTROL_ROLE
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Resolver:
         pairs = [(well, self._well(well)) for well in raw]
         # Cells without a compound are controls where their cell line has no other.
         bare = [self._may_be_untreated(well, mapped) for well, mapped in pairs]
-        controlled = {folded(mapped.cell_line) for _, mapped in pairs if mapped.role == "negative_control"}
+        controlled = {folded(mapped.cell_line) for _, mapped in pairs if mapped.role == CONTROL_ROLE}
         rule = self.controls.untreated
         return [
             self._untreated(mapped)
@@ -139,7 +140,7 @@ class Resolver:
     @staticmethod
     def _untreated(mapped: MappedWell) -> MappedWell:
         item = Item(UNTREATED, None, None)
-        return replace(mapped, role="negative_control", active=(Part(item, RawItem((UNTREATED,))),))
+        return replace(mapped, role=CONTROL_ROLE, active=(Part(item, RawItem((UNTREATED,))),))
 
     def _well(self, well: RawWell) -> MappedWell:
         cell_line = " + ".join(sorted(set(well.cell_lines))) or self.cell_line
@@ -150,7 +151,7 @@ class Resolver:
         given = [part for part in everything if part.item.concentration != 0]
         if everything and not given:
             return self._undosed(well, cell_line, everything, roles)
-        active = [part for part in given if roles[id(part)] != "negative_control"] or given
+        active = [part for part in given if roles[id(part)] != CONTROL_ROLE] or given
         vehicles = [part for part in given if part not in active]
         role = self._role(well, [roles[id(part)] for part in given])
         return self._mapped(well, cell_line, role, active, vehicles)
@@ -161,10 +162,10 @@ class Resolver:
             raise PlateMapError(f"plate map {self.path}, {well.place}: a positive control whose dose is 0")
         if well.role == "empty":
             return self._mapped(well, cell_line, "empty", [], [])
-        named = [part for part in everything if roles[id(part)] == "negative_control"]
+        named = [part for part in everything if roles[id(part)] == CONTROL_ROLE]
         parts = [replace(part, item=Item(part.item.compound, None, None)) for part in named]
         parts = parts or [Part(Item(VEHICLE, None, None), RawItem((VEHICLE,), 0.0))]
-        return self._mapped(well, cell_line, "negative_control", parts, [])
+        return self._mapped(well, cell_line, CONTROL_ROLE, parts, [])
 
     def _mapped(self, well: RawWell, cell_line: str, role: str, active: list[Part], vehicles: list[Part]) -> MappedWell:
         factors = {
@@ -214,13 +215,13 @@ class Resolver:
                 f"plate map {self.path}, {well.place}: well {name} is said to be empty and has a compound"
             )
         # A flat map's "control" does not say which kind: a compound known as a positive control stays one.
-        if well.role == "negative_control" and "positive_control" in roles:
+        if well.role == CONTROL_ROLE and "positive_control" in roles:
             return "positive_control"
         if well.role is not None:
             return well.role
         if "treatment" in roles:
             return "treatment"
-        return "positive_control" if "positive_control" in roles else "negative_control"
+        return "positive_control" if "positive_control" in roles else CONTROL_ROLE
 
     def _refuse_bar(self, well: RawWell, text: str, what: str) -> None:
         if "|" in text:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from phenoassets.incucyte.plate_maps.conditions import folded, with_factors
 from phenoassets.incucyte.plate_maps.layout import MappedWell
+from phenoassets.store.schemas import CONTROL_ROLE
 
 FACTORS = ("density", "growth_condition", "passage")
 
@@ -55,7 +56,7 @@ def control_groups(wells: Iterable[MappedWell], vocabulary: Vocabulary) -> list[
     wells = list(wells)
     stated: dict[str, set[str]] = {}
     for well in wells:
-        if well.role == "negative_control":
+        if well.role == CONTROL_ROLE:
             line = vocabulary.spelled(well.cell_line)
             stated.setdefault(line, set()).update(vocabulary.factors_of(well))
     groups = []
