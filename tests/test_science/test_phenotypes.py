@@ -165,3 +165,8 @@ def test_neighbours_begin_with_the_row_itself_even_among_equals():
     assert [sorted(row) for row in index.tolist()[:3]] == [[0, 1, 2, 4]] * 3
     assert index[3].tolist()[:2] == [3, 4]
     np.testing.assert_allclose(distance[3][:2], [0, 4])
+
+
+def test_twice_the_smallest_cluster_is_enough_for_two_clusters():
+    found = map_phenotypes(wells((8, 8), apart=400.0), min_cluster_size=8, n_neighbors=8)["cluster"].to_list()
+    assert sorted({tuple(found[:8]), tuple(found[8:])}) == [(0,) * 8, (1,) * 8]

@@ -435,3 +435,19 @@ def test_growth_averages_fields_then_wells_and_counts_only_what_is_kept():
 def test_growth_without_images_is_an_empty_table():
     _, plate_map, _ = plate_of(layout())
     assert growth_curves(quality_of([("A01", 1, 0, 0.1)]).clear(), plate_map).is_empty()
+
+
+def test_scans_of_other_plates_play_no_part():
+    profiles, plate_map, scans = plate_of(layout())
+    others = scans.with_columns(pl.lit("P2").alias("plate"), pl.col("hours_since_start") + 100)
+    alone = distance_to_control(profiles, plate_map, scans)
+    assert distance_to_control(profiles, plate_map, pl.concat([others, scans])).equals(alone)
+
+
+def test_controls_that_are_all_alike_leave_nothing_to_sphere_by(caplog):
+    wells = layout()
+    vectors = {well: [np.full(3, 1.0 if well.startswith("A") else 2.0)] * 3 for well in wells}
+    profiles, plate_map, scans = plate_of(wells, vectors=vectors)
+    found = distance_to_control(profiles, plate_map, scans, metrics=["euclidean"], features=["raw", "sphered"])
+    assert set(found["features"]) == {"raw"}
+    np.testing.assert_allclose(found["distance"], np.sqrt(3))

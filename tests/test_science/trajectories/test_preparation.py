@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -14,6 +16,7 @@ from phenoassets.trajectories.preparation import (
     combine_plates,
     interpolate_within_gaps,
     median_scan_interval,
+    named_recipe,
     prepare_trajectories,
     rolling_median,
     split_condition,
@@ -275,3 +278,9 @@ def test_a_condition_seen_at_few_scans_gets_no_straight_line_through_all_the_oth
     few = curve("L|B@1", [0, 36, 72], [0, 36, 72])
     found = prepare_trajectories(pl.concat([whole, few]), Preparation(smoothing_points=3, max_gap_hours=6))
     assert list(found.left_out) == ["L|B@1"]
+
+
+def test_the_papers_recipe_leaves_the_scan_at_treatment_out_and_keeps_the_next_however_soon():
+    hours = [0, 0.5, 2, 4, 6, 8, 10, 12]
+    recipe = replace(named_recipe("paper"), smoothing_points=1, drop_last_points=0)
+    np.testing.assert_array_equal(prepare_trajectories(curve("L|A@1", hours, hours), recipe).hours, hours[1:])
