@@ -19,7 +19,7 @@ _SAFE = {"reassoc", "contract", "nsz"}
 def compiled(function: F) -> F:
     """Compile `function`, keeping the result on disk where numba finds a folder it may write to.
 
-    It looks beside the source and then in the user's cache; with neither, each process compiles anew. Sums may be
+    It looks beside the source and then in the user's cache; with neither, each process compiles again. Sums may be
     added in another order (several lanes at a time); not-a-number and infinity keep their meaning.
     """
     try:

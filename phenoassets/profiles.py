@@ -272,7 +272,7 @@ def endpoint_profiles(
     untimed = times.filter(pl.col("hours_since_start").is_null())["scan"].sort()
     if untimed.len():
         raise ProfileError(
-            f"plate {plate} has profiles of scan {untimed[0]}, which its scans do not list; read it anew"
+            f"plate {plate} has profiles of scan {untimed[0]}, which its scans do not list; materialize its scans again"
         )
     times = times.sort("hours_since_start")
     if treated_after_hours is not None:

@@ -21,5 +21,5 @@ def refresh_sensor(keys: Sequence[dg.AssetKey], refresh_minutes: float) -> dg.Au
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=max(_SHORTEST_SECONDS, round(refresh_minutes * 60)),
         run_tags={**_CRASH_RETRIES, "phenoassets/reason": "refresh"},
-        description="Draws the screen's answers anew when the data version of a plate has changed.",
+        description="Recomputes the screen's answers when the data version of a plate has changed.",
     )

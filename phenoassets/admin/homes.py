@@ -110,7 +110,7 @@ def plates_to_run(screen: Screen, named: Sequence[str] = ()) -> list[str]:
     removed = removed_plates(screen.home)
     left = [plate for plate in there if plate not in removed]
     if not left and not named:
-        raise ExportError(f"every plate in {screen.exports} was removed; phenoassets plate reimport takes one anew")
+        raise ExportError(f"every plate in {screen.exports} was removed; phenoassets plate reimport imports one again")
     return list(dict.fromkeys(named)) or left
 
 

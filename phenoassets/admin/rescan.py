@@ -92,7 +92,7 @@ def _changed(screen: Screen, store: TableStore, plate: str, suspects: set[str]) 
         except OSError:
             continue  # gone or unreadable now: what was imported is not contradicted
         if not same:
-            text = f"was rewritten after its import; phenoassets plate reimport {quoted(plate)} takes it anew"
+            text = f"was rewritten after its import; phenoassets plate reimport {quoted(plate)} imports it again"
             rejected = reject(row | {"plate": plate}, "changed_since_import", text)
             rows.append(rejected | {"same_size": same_size})
     return rows

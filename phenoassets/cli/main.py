@@ -257,7 +257,7 @@ def add(source: Path, name: str, home: Path, layer: int, pooling: Any, antialias
 )
 @click.option("--device", default="cpu", show_default=True)
 def train(into: Path | None, device: str) -> None:
-    """Train convae, convae_pooled and pixel_pca anew on virtual screens."""
+    """Train convae, convae_pooled and pixel_pca again on virtual screens."""
     from phenoassets.models.registry import SHIPPED
     from phenoassets.models.training.shipped import train_shipped
 
@@ -270,7 +270,7 @@ def train(into: Path | None, device: str) -> None:
 
 @main.group()
 def plate() -> None:
-    """Remove, rename or import a plate anew; raw files are never touched."""
+    """Remove, rename or import a plate again; raw files are never touched."""
 
 
 def _plate_command(name: str, text: str) -> Callable[[Callable[..., None]], click.Command]:
@@ -290,10 +290,10 @@ def remove_plate(home: Path, plate_name: str, yes: bool) -> None:
     _do(remove(_existing(home), _name(home, plate_name)), yes)
 
 
-@_plate_command("reimport", "Forget PLATE and let it be imported anew.")
+@_plate_command("reimport", "Forget PLATE and let it be imported again.")
 @click.argument("plate_name", metavar="PLATE")
 def reimport_plate(home: Path, plate_name: str, yes: bool) -> None:
-    """Forget a plate and let it be imported anew."""
+    """Forget a plate and let it be imported again."""
     from phenoassets.cli.plates import reimport
 
     _do(reimport(_existing(home), _name(home, plate_name)), yes)

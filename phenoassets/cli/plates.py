@@ -45,7 +45,7 @@ def remove(screen: Screen, plate: str) -> list[Step]:
 
 
 def reimport(screen: Screen, plate: str) -> list[Step]:
-    """Steps that forget `plate` and have the sensor import it anew, removed or not; raises as `remove`."""
+    """Steps that forget `plate` and have the sensor import it again, removed or not; raises as `remove`."""
     return _locked(screen.home, [plate], [*_forgetting(screen, plate), _again(screen, plate)])
 
 

@@ -67,7 +67,7 @@ def fit_dose_response(
     The midpoint may lie a dose step outside the tested doses, the slope from 0.3 to 6, and bottom and top three times
     the range of the responses outside them: a rise at the last dose alone does not say where it ends. The answer is a
     midpoint when the responses differ by more than their noise, the midpoint lies within the tested doses, and so does
-    its bootstrap interval, for which responses are drawn anew from their spread.
+    its bootstrap interval, for which responses are drawn again from their spread.
 
     Parameters
     ----------

@@ -315,7 +315,7 @@ class PlateStore:
         return [found[position] for position in range(len(found))]
 
     def forget(self) -> None:
-        """Read anew what the store holds: its folder was exchanged."""
+        """Read again what the store holds: its folder was exchanged."""
         with self._lock:
             self._contents = None
             self._arrays.clear()

@@ -140,7 +140,7 @@ def parse_card(text: str | bytes, where: str) -> Card:
     try:
         raw: Any = json.loads(text)
     except ValueError as error:
-        raise ModelError(f"{where} is not valid JSON: {error}; add the model anew") from error
+        raise ModelError(f"{where} is not valid JSON: {error}; add the model again") from error
     try:
         return Card.model_validate(raw)
     except ValidationError as error:

@@ -263,7 +263,7 @@ def _checked_weights(folder: Path, card: Card) -> Path:
     if found != card.weights_sha256:
         raise ModelError(
             f"{file} has sha256 {found[:12]}…, the card of model {card.name} names {card.weights_sha256[:12]}…; "
-            "the weights were changed or belong to another model: add the model anew"
+            "the weights were changed or belong to another model: add the model again"
         )
     return file
 

@@ -132,7 +132,9 @@ class WatchState:
                 raise ValueError(f"version {raw['version']}")
             return cls({plate: PlateWatch(**state) for plate, state in raw["plates"].items()}, raw["resume"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ExportError(f"the export sensor's cursor cannot be read ({error}); reset it to start anew") from error
+            raise ExportError(
+                f"the export sensor's cursor cannot be read ({error}); reset it to start again"
+            ) from error
 
 
 _BLANK: Final = PlateWatch()

@@ -1,4 +1,4 @@
-"""What a person has asked of the export sensor: to leave a plate alone, or to take it anew.
+"""What a person has asked of the export sensor: to leave a plate alone, or to import it again.
 
 In go a home and a plate; out comes one small file a plate in the home's watch folder, which the sensor reads at each
 look. A file outlasts a look that is under way and a cursor that is reset; what follows from it is the sensor's.

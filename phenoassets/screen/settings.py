@@ -206,7 +206,7 @@ class Phenotypes(_Section):
 
 
 class Refresh(_Section):
-    """When the screen's answers are drawn anew."""
+    """When the screen's answers are recomputed."""
 
     refresh_minutes: Annotated[float, Field(ge=0)] = Field(5.0, description="at most one refresh in this time")
 

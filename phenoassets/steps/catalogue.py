@@ -63,7 +63,7 @@ def catalogue_images(
     changed = _changed(images, known)
     stuck = changed.filter(pl.col("known_id").is_in(used))
     rejected = _rejected(listing.rejected, exports, plate) + _changed_after_use(stuck, plate)
-    # What was catalogued while it was being copied, and so could not be read, is catalogued anew.
+    # What was catalogued while it was being copied, and so could not be read, is catalogued again.
     outdated = (set(changed["known_id"]) | _replaced(store, plate)) - used
     _rewrite(store, plate, outdated, {})
     known = known.filter(~pl.col("image_id").is_in(outdated))

@@ -143,4 +143,4 @@ def _conflict(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def reimport_hint(plate: str) -> str:
     """The remedy for a plate whose files are no longer those that were used."""
-    return f"phenoassets plate reimport {quoted(plate)} takes it anew"
+    return f"phenoassets plate reimport {quoted(plate)} imports it again"

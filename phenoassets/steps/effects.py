@@ -92,7 +92,7 @@ def _require_current(screen: Screen, store: TableStore, plate: str, name: str) -
     current = distances_recipe(screen, store, plate, name)
     if store.recipes("temporal_distances", name, plate).get(plate) != {current}:
         raise ProfileError(
-            f"plate {plate}: the distances by {name} are stale; materialize the plate anew: "
+            f"plate {plate}: the distances by {name} are stale; recompute the plate: "
             f"phenoassets run --plate {quoted(plate)}"
         )
 

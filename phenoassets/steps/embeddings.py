@@ -1,7 +1,7 @@
 """From pictures to vectors to curves: embeddings, well profiles, distances and growth of one plate.
 
 In go the plate's Zarr and tables; out come four tables. Only images without a vector are embedded; the small tables
-that follow are made anew from all of them.
+that follow are recomputed from all of them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def embed(
         kept = "the earlier vectors stay" if table.is_rebuilding else "the others are"
         raise ModelError(
             f"plate {plate}: {len(failed)} corrected images cannot be embedded, {failed[0]}; "
-            f"{kept}; phenoassets plate reimport {quoted(plate)} makes them anew"
+            f"{kept}; phenoassets plate reimport {quoted(plate)} recomputes them"
         )
     recomputed = table.commit()
     ids = store.read("embeddings", name, plate, ["image_id"])

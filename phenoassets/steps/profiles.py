@@ -231,7 +231,7 @@ def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -
     if found != current:
         raise ProfileError(
             f"plate {plate}: the profiles by {name} are stale (recipe {found[:12]}, now {current[:12]}); "
-            f"materialize the plate anew: phenoassets run --plate {quoted(plate)}"
+            f"recompute the plate: phenoassets run --plate {quoted(plate)}"
         )
     if len(channels) > 1 and part == SINGLE:
         raise ProfileError(

@@ -97,7 +97,7 @@ def dtw_kmeans(
 ) -> DtwClusters:
     """K-means under dynamic time warping, centres by DTW barycenter averaging.
 
-    Centres are seeded by greedy k-means++. A cluster that loses all rows is seeded anew with the row farthest from
+    Centres are seeded by greedy k-means++. A cluster that loses all rows is seeded again with the row farthest from
     its centre. Same input and seed give the same answer on any number of cores.
 
     Parameters

@@ -142,7 +142,7 @@ def test_a_file_with_other_bytes_in_place_of_one_that_is_gone_is_taken_only_wher
     assert plate.paths() == [f"b/{NAMES[0]}"]
     [(reason, detail)] = plate.rejected().values()
     assert reason == "changed_since_import"
-    assert detail == f"P1/b/{NAMES[0]} was used in its place; phenoassets plate reimport P1 takes it anew"
+    assert detail == f"P1/b/{NAMES[0]} was used in its place; phenoassets plate reimport P1 imports it again"
 
 
 def test_a_part_of_which_some_images_moved_keeps_the_others(plate):
@@ -314,7 +314,7 @@ def test_elapsed_times_of_removed_scans_stay(plate, folders):
 # Read as another channel
 
 
-def test_images_are_taken_anew_when_a_second_channel_shows_that_their_prefix_names_none(plate):
+def test_images_are_taken_again_when_a_second_channel_shows_that_their_prefix_names_none(plate):
     names = [f"HT1080_NucLight-Red_A{well}_1_00d00h00m.tif" for well in (1, 2)]
     plate.put(*(f"phase/{name}" for name in names))
     plate.catalogue()
@@ -333,10 +333,10 @@ def test_what_was_made_of_images_under_another_channel_is_said_with_the_remedy(p
     plate.put(f"red/{name}", seed=1)
     plate.catalogue()
     assert plate.store.read("raw_images", plate="P1").select("path", "channel").rows() == [(f"P1/phase/{name}", "red")]
-    anew = "phenoassets plate reimport P1 takes it anew"
+    again = "phenoassets plate reimport P1 imports it again"
     assert plate.rejected() == {
-        f"phase/{name}": ("changed_since_import", f"it was used as red and is phase by its folder; {anew}"),
-        f"red/{name}": ("changed_since_import", f"P1/phase/{name} was used in its place; {anew}"),
+        f"phase/{name}": ("changed_since_import", f"it was used as red and is phase by its folder; {again}"),
+        f"red/{name}": ("changed_since_import", f"P1/phase/{name} was used in its place; {again}"),
     }
 
 
@@ -355,7 +355,7 @@ def test_a_prefix_names_no_channel_also_after_the_folders_of_the_others_were_rem
     assert after.filter(scan="000d04h00m")["channel"].to_list() == ["phase"]
 
 
-def test_a_file_whose_size_changed_is_taken_anew_until_it_was_used(plate):
+def test_a_file_whose_size_changed_is_taken_again_until_it_was_used(plate):
     plate.put(*NAMES)
     plate.catalogue()
     tifffile.imwrite(plate.folder / NAMES[0], np.zeros((32, 32), np.uint8))
@@ -367,7 +367,7 @@ def test_a_file_whose_size_changed_is_taken_anew_until_it_was_used(plate):
     plate.catalogue()
     [(reason, detail)] = plate.rejected().values()
     assert reason == "changed_since_import"
-    assert detail == "its size changed after it was used; phenoassets plate reimport P1 takes it anew"
+    assert detail == "its size changed after it was used; phenoassets plate reimport P1 imports it again"
 
 
 # StepResult in other code points

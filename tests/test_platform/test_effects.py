@@ -199,7 +199,7 @@ def test_a_plate_whose_distances_are_stale_is_left_out_and_named(home, monkeypat
     written, effects, _ = clustered(home)
     assert len(effects) == 8
     assert written.notes["left out: P2"] == (
-        "plate P2: the distances by pixel_pca are stale; materialize the plate anew: phenoassets run --plate P2"
+        "plate P2: the distances by pixel_pca are stale; recompute the plate: phenoassets run --plate P2"
     )
     monkeypatch.setattr(effect_steps, "distances_recipe", lambda *_: "new")
     with pytest.raises(ProfileError, match=r"no plate can be used .*plate P1.*plate P2"):

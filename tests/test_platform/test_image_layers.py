@@ -120,7 +120,7 @@ def faulty(monkeypatch, names, reason):
 
 
 @pytest.mark.parametrize("reason", ["io_error", "no_permission", "missing"])
-def test_pixels_stay_where_a_plate_cannot_be_made_anew_for_files_that_are_away(plate, monkeypatch, reason):
+def test_pixels_stay_where_a_plate_cannot_be_made_again_for_files_that_are_away(plate, monkeypatch, reason):
     plate.run()
     rows, pixels, before = plate.ids("corrected_images"), plate.zarr(), plate.vectors()
     plate.settings(OTHER)
@@ -140,7 +140,7 @@ def test_pixels_stay_where_a_plate_cannot_be_made_anew_for_files_that_are_away(p
     assert not state.plate_state(plate.screen, plate.store, "P1").stale
 
 
-def test_pixels_stay_where_nothing_can_be_made_anew(plate, monkeypatch):
+def test_pixels_stay_where_nothing_can_be_made_again(plate, monkeypatch):
     plate.run()
     pixels = plate.zarr()
     plate.settings(OTHER)
@@ -221,7 +221,7 @@ def test_an_unlit_phase_plate_names_plate_and_channel(plate):
         calibration.calibrate(plate.screen, plate.store, "P1")
 
 
-def test_a_channel_that_comes_later_makes_nothing_anew(plate):
+def test_a_channel_that_comes_later_makes_nothing_again(plate):
     plate.run()
     pixels, before = plate.ids("corrected_images"), plate.store.recipes("corrected_images", plate="P1")
     plate.image("green", 3, lambda rng: rng.integers(100, 4000, (SIDE, SIDE)).astype(np.uint16))
@@ -314,7 +314,7 @@ def test_channels_that_are_never_imaged_together_are_named(plate):
         plate.run()
 
 
-def test_a_file_of_another_size_is_not_taken_into_a_plate_that_is_made_anew(plate):
+def test_a_file_of_another_size_is_not_taken_into_a_plate_that_is_made_again(plate):
     plate.run()
     pixels = plate.zarr()
     plate.image("phase", 1, lambda _: np.full((SIDE, SIDE + 4), 90, np.uint8), well=2)
@@ -476,7 +476,7 @@ def test_a_file_replaced_after_it_was_measured_is_named_and_not_corrected(plate)
     images.correct(plate.screen, plate.store, "P1")
     [row] = plate.store.read("rejected_files", plate="P1").to_dicts()
     assert row["reason"] == "changed_since_import"
-    assert "phenoassets plate reimport P1 takes it anew" in row["detail"]
+    assert "phenoassets plate reimport P1 imports it again" in row["detail"]
     assert plate.store.read("corrected_images", plate="P1").height == 17
 
 
@@ -501,7 +501,7 @@ def test_a_changed_sheet_is_stale_in_status_and_old_distances_are_not_mixed_with
     found = state.plate_state(plate.screen, plate.store, "P1")
     assert found.stale == ["plate_maps"]
     assert "plate P1 has no negative control well of unspecified" in found.problem
-    plate.catalogue()  # the map is read anew, and distances cannot be: there is no control
+    plate.catalogue()  # the map is read again, and distances cannot be: there is no control
     with pytest.raises(ProfileError, match="no negative control well"):
         trajectories.measure_distances(plate.screen, plate.store, "P1", MODEL)
     with pytest.raises(ProfileError, match=r"the distances by .* are stale"):

@@ -117,7 +117,7 @@ def test_a_removed_plate_is_gone_everywhere_but_among_the_exports_and_stays_so(l
         plates_to_run(landing.screen)
 
 
-def test_a_plate_that_is_imported_anew_is_asked_for_once_under_a_new_key(landing):
+def test_a_plate_that_is_imported_again_is_asked_for_once_under_a_new_key(landing):
     do(reimport(landing.screen, "P1"))
     assert partitions(landing) == ["P2"]
     assert looks(landing, 4) == ["P1"]
@@ -126,7 +126,7 @@ def test_a_plate_that_is_imported_anew_is_asked_for_once_under_a_new_key(landing
     assert read_plate_requests(landing.home) == {}
 
 
-def test_a_removed_plate_comes_back_when_it_is_imported_anew(landing):
+def test_a_removed_plate_comes_back_when_it_is_imported_again(landing):
     do(remove(landing.screen, "P1"))
     landing.look(30)
     do(reimport(landing.screen, "P1"))

@@ -268,7 +268,7 @@ def test_a_cursor_that_cannot_be_read_is_said(landing):
         "tables": TableStoreResource(home=str(landing.home.root)),
     }
     with dg.build_sensor_context(landing.instance, landing.cursor, resources=resources) as context:
-        assert "reset it to start anew" in export_sensor(PLATE_KEYS)(context).skip_message
+        assert "reset it to start over" in export_sensor(PLATE_KEYS)(context).skip_message
 
 
 def test_the_sensor_is_called_with_the_resources_of_the_real_definitions(landing):
@@ -305,7 +305,7 @@ def test_a_file_rewritten_in_place_is_found_by_its_bytes_and_forgotten_once_it_i
     found = find_rewritten(landing.screen, landing.store, 0.0)
     assert found.lines == (
         "plate P1: P1/VID1_A1_1_00d00h00m.tif was rewritten after its import; "
-        "phenoassets plate reimport P1 takes it anew",
+        "phenoassets plate reimport P1 imports it again",
     )
     assert landing.store.read("rejected_files", plate="P1")["reason"].to_list() == ["changed_since_import"]
     landing.look()  # the sensor knows the file as it now is

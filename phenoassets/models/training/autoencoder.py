@@ -114,7 +114,7 @@ def train_convae(
     ----------
     images
         (h, w) each, as the transform takes them; passed over once an epoch, so a sequence or an object that can be
-        iterated anew. The transform's size is that of a view.
+        iterated again. The transform's size is that of a view.
     plan
         Settings.
     progress

@@ -1,7 +1,7 @@
 """The models that come with phenoassets, and how they were made.
 
 In goes nothing but seeds of virtual screens, none of which anything is measured on; out come the folders ``convae``,
-``convae_pooled`` (the same weights, another readout) and ``pixel_pca``. Run anew whenever the simulator changes.
+``convae_pooled`` (the same weights, another readout) and ``pixel_pca``. Run again whenever the simulator changes.
 """
 
 from __future__ import annotations

@@ -256,7 +256,7 @@ def test_shipped_models_train_on_screens_that_nothing_is_measured_on():
     assert min(SEEDS) >= FIRST_TRAINING_SEED == 1000
 
 
-def test_shipped_models_can_be_trained_anew_with_one_call(tmp_path, monkeypatch):
+def test_shipped_models_can_be_trained_again_with_one_call(tmp_path, monkeypatch):
     asked = []
 
     def frames(seeds, n):

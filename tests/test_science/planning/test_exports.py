@@ -77,7 +77,7 @@ def test_a_long_pause_in_a_copy_gives_two_requests():
     assert watch.look(50, "whole") == ["P1:whole:1"]
 
 
-def test_a_change_and_back_between_two_looks_starts_the_wait_anew():
+def test_a_change_and_back_between_two_looks_starts_the_wait_again():
     watch = Watch()
     watch.look(0, "a")
     watch.look(10, "b")

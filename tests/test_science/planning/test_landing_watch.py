@@ -270,7 +270,7 @@ def test_a_lost_cursor_asks_again_under_the_key_that_dagster_already_knows(senso
     assert WatchState.from_json(sensor.cursor).plates["P1"].past == key
 
 
-def test_forgetting_a_plate_measures_it_anew_and_renaming_keeps_it(sensor):
+def test_forgetting_a_plate_measures_it_again_and_renaming_keeps_it(sensor):
     put(sensor.exports, *images("P1", 5))
     sensor.tick(0)
     sensor.tick(20)
