@@ -222,11 +222,16 @@ def _check(store: TableStore, table: str, model: str | None, plate: str | None) 
     problems: list[str] = []
     rows = 0
     small = [column.name for column in spec.columns if not isinstance(column.dtype, Vector)]
+    later = {  # what files of an earlier version may lack
+        c.name: c.dtype for c in spec.columns if c.nullable and isinstance(c.dtype, pl.DataType)
+    }
     for part in store.parts(table, model, plate):
-        frame = pl.read_parquet(part, glob=False, columns=small, hive_partitioning=False)
-        rows += frame.height
         with part.open("rb") as file:  # a path would be taken for a pattern
             schema = pl.read_parquet_schema(file)
+        there = [name for name in small if name in schema]
+        frame = pl.read_parquet(part, glob=False, columns=there, hive_partitioning=False)
+        rows += frame.height
+        schema = later | schema
         problems += [f"{part.name}: {p}" for p in spec.problems(frame, schema)]
     return dg.AssetCheckResult(
         passed=not problems,

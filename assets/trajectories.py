@@ -1,8 +1,9 @@
-"""Conditions over time: growth_curves and temporal_distances of each plate."""
+"""A plate over time: growth_curves, vendor_metrics and temporal_distances."""
 
 from assets.factory import TableAsset
 from phenoassets.figures import trajectories as figures
 from phenoassets.steps import trajectories as steps
+from phenoassets.steps import vendor_metrics
 
 PLATE_TABLES = (
     TableAsset(
@@ -11,6 +12,13 @@ PLATE_TABLES = (
         step=lambda task: steps.measure_growth(task.screen, task.store, task.plate),
         figures=lambda task: figures.growth(task.screen, task.store, task.plate),
         deps=("image_quality", "plate_maps", "scans"),
+    ),
+    TableAsset(
+        "vendor_metrics",
+        "Every metric table that the vendor's software exported for this plate, its times put to the plate's scans.",
+        step=lambda task: vendor_metrics.read_vendor_metrics(task.screen, task.store, task.plate),
+        figures=lambda task: figures.metrics(task.screen, task.store, task.plate),
+        deps=("scans",),
     ),
     TableAsset(
         "temporal_distances",

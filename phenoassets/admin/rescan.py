@@ -7,7 +7,6 @@ what was imported stays as it is until ``phenoassets plate reimport``.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 import polars as pl
 
+from phenoassets.errors import ImageError
+from phenoassets.imaging.reading import picture_digest
 from phenoassets.planning.landing_watch import FileLedger, Sweep, observe
 from phenoassets.screen.plate_files import landing_of, vessels_of
 from phenoassets.screen.settings import Screen
@@ -82,14 +83,13 @@ def _changed(screen: Screen, store: TableStore, plate: str, suspects: set[str]) 
         suspects = suspects | set(before["path"])
     if not suspects:
         return []
-    known = store.read("raw_images", plate=plate, columns=["image_id", "path", "bytes", "sha256"])
+    known = store.read("raw_images", plate=plate, columns=["image_id", "path", "page", "bytes", "sha256"])
     rows = []
     for row in known.filter(pl.col("path").is_in(sorted(suspects))).to_dicts():
         try:
-            with (screen.exports / row["path"]).open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == row["sha256"]
-                same_size = file.tell() == row["bytes"]
-        except OSError:
+            digest, size = picture_digest(screen.exports / row["path"], row["page"])
+            same, same_size = digest == row["sha256"], size == row["bytes"]
+        except (OSError, ImageError):
             continue  # gone or unreadable now: what was imported is not contradicted
         if not same:
             text = f"was rewritten after its import; phenoassets plate reimport {quoted(plate)} imports it again"

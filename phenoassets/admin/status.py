@@ -17,7 +17,7 @@ import polars as pl
 
 from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.incucyte.landing import Landing
-from phenoassets.screen.plate_files import confluence_table, list_plate
+from phenoassets.screen.plate_files import confluence_table, list_plate, metric_tables
 from phenoassets.screen.screen_maps import ScreenMaps
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.plates import plate_map_now, plate_row_now
@@ -28,6 +28,7 @@ from phenoassets.steps.provenance import (
     distances_recipe,
     embedding_recipe,
     growth_recipe,
+    metrics_recipe,
     model_digest,
 )
 from phenoassets.steps.rejected import DUPLICATE
@@ -145,6 +146,7 @@ def stale_small_tables(screen: Screen, store: TableStore, plate: str) -> list[st
         wanted.append(("well_profiles", model, partial(current_profile_recipe, screen, store, plate, model)))
         wanted.append(("temporal_distances", model, partial(distances_recipe, screen, store, plate, model)))
     wanted.append(("growth_curves", None, lambda: growth_recipe(screen, store, plate, confluence_table(screen, plate))))
+    wanted.append(("vendor_metrics", None, lambda: metrics_recipe(store, plate, metric_tables(screen, plate))))
     stale = []
     for table, name, recipe in wanted:
         found = store.recipes(table, name, plate).get(plate, set()) - {""}

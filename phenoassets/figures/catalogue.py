@@ -12,7 +12,7 @@ from phenoassets.store.tables import TableStore
 @never_failing
 def raw_thumbnails(screen: Screen, store: TableStore, plate: str) -> bytes | None:
     """Four wells of a plate at its first, middle and last scan, as they were exported."""
-    raw = store.read("raw_images", plate=plate, columns=[*IMAGE_KEY, "path"])
+    raw = store.read("raw_images", plate=plate, columns=[*IMAGE_KEY, "path", "page"])
     if not raw.height:
         return None
     wells, labels = wells_to_show(store, plate, raw, 4)

@@ -58,11 +58,14 @@ def scans_to_show(store: TableStore, plate: str, images: pl.DataFrame, n: int) -
 
 def raw_finder(screen: Screen, raw: pl.DataFrame) -> FindImage:
     """How to find the raw image of a well and scan."""
-    paths = _first_field(screen, raw, "path")
+    places = _first_field(screen, raw.with_columns(pl.struct("path", "page").alias("place")), "place")
 
     def find(well: str, scan: str) -> Image | None:
         try:
-            return read_image(screen.exports / paths[well, scan][2]) if (well, scan) in paths else None
+            if (well, scan) not in places:
+                return None
+            place = places[well, scan][2]
+            return read_image(screen.exports / place["path"], place["page"])
         except ImageError:  # the cell says that there is no image; rejected_files says why
             return None
 

@@ -19,7 +19,7 @@ from phenoassets.store.tables import TableStore
 def corrected_thumbnails(screen: Screen, store: TableStore, plate: str) -> bytes | None:
     """Three wells of a plate at its first and last scan, before and after correction."""
     corrected = store.read("corrected_images", plate=plate, columns=[*IMAGE_KEY, "index"])
-    raw = store.read("raw_images", plate=plate, columns=[*IMAGE_KEY, "path"])
+    raw = store.read("raw_images", plate=plate, columns=[*IMAGE_KEY, "path", "page"])
     raw = raw.join(corrected, on=IMAGE_KEY, how="semi")
     if not raw.height:
         return None

@@ -51,7 +51,7 @@ def image_strip(
     places = with_control_group(store.read("plate_maps", plate=plate)).filter(pl.col("condition_id") == condition_id)
     for name in places["plate"].unique().sort():
         corrected = store.read("corrected_images", plate=name, columns=[*IMAGE_KEY, "index"])
-        raw = store.read("raw_images", plate=name, columns=[*IMAGE_KEY, "path"])
+        raw = store.read("raw_images", plate=name, columns=[*IMAGE_KEY, "path", "page"])
         images = corrected if corrected.height else raw
         wells = places.filter(pl.col("plate") == name).join(images, on="well", how="semi").sort("well")
         if wells.height and fetch.times(store, [name]).frame.height:

@@ -21,6 +21,23 @@ def growth(screen: Screen, store: TableStore, plate: str) -> bytes | None:
 
 
 @never_failing
+def metrics(screen: Screen, store: TableStore, plate: str) -> bytes | None:
+    """Each of the vendor's metrics of a plate over time, a line a well, coloured by what the well is for."""
+    found = store.read("vendor_metrics", plate=plate)
+    if not found.height:
+        return None
+    roles = store.read("plate_maps", plate=plate, columns=["well", "role"])
+    timed = (
+        found.drop_nulls("value")
+        .group_by("path", "metric", "unit", "well", "table_hours")
+        .agg(pl.col("value").mean())
+        .join(roles, on="well", how="left")
+        .sort("metric", "path", "well", "table_hours")
+    )
+    return curve_plots.metrics(timed, title=f"Metrics of the vendor's software on {plate}") if timed.height else None
+
+
+@never_failing
 def distances(screen: Screen, store: TableStore, model: str, plate: str) -> bytes | None:
     """Distance of a plate's conditions to its controls over time, with the controls' own band."""
     wanted = screen.settings.trajectories

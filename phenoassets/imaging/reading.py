@@ -1,7 +1,7 @@
 """Open one image file as one grey picture, or say why not.
 
-A path goes in, a two-dimensional array of uint8, uint16 or float32 comes out. What a picture is worth is judged in
-``quality``; which file belongs to which well is known to ``incucyte``.
+A path goes in, or a path and the page of a stack; a two-dimensional array of uint8, uint16 or float32 comes out. What
+a picture is worth is judged in ``quality``; which file belongs to which well is known to ``incucyte``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from phenoassets.errors import ImageError
+from phenoassets.incucyte.stack_heads import is_virtual
 
 MAX_PIXELS: Final = 80_000_000
 """Larger pictures are refused before a pixel is decoded: no instrument writes them, decompression bombs do."""
@@ -54,7 +55,7 @@ class Header(NamedTuple):
     format: str
 
 
-def read_image(path: str | Path, *, sha256: str | None = None) -> NDArray[Any]:
+def read_image(path: str | Path, page: int | None = None, *, sha256: str | None = None) -> NDArray[Any]:
     """Read the grey picture in a TIFF, PNG or JPEG file.
 
     The first level of a pyramid is the picture. Three equal colour channels are one grey channel; an opaque alpha
@@ -64,8 +65,11 @@ def read_image(path: str | Path, *, sha256: str | None = None) -> NDArray[Any]:
     ----------
     path
         The file; its content, not its suffix, decides the format.
+    page
+        Page of a stack, from 0, which alone is read; None where the file is one picture.
     sha256
-        Digest that the very bytes which are decoded must have; None takes any.
+        Digest that the very bytes which are decoded must have, or of a page its pixels (see `pixels_digest`); None
+        takes any.
 
     Returns
     -------
@@ -80,6 +84,8 @@ def read_image(path: str | Path, *, sha256: str | None = None) -> NDArray[Any]:
         transparency), ``unsupported_type``, ``not_finite``; ``changed_since_import`` where the digest is another.
     """
     path = Path(path)
+    if page is not None:
+        return _read_page(path, page, sha256)
     with _faults_named(path):
         is_tiff = _is_tiff(path)
         content = path.read_bytes()  # once: what is hashed is what is decoded
@@ -93,7 +99,67 @@ def read_image(path: str | Path, *, sha256: str | None = None) -> NDArray[Any]:
                 _pillow_header(picture, path)
                 deep = _is_deep_png(path)
                 pixels = np.asarray(imagecodecs.png_decode(content)) if deep else _pillow_pixels(picture)
-    grey = _grey(pixels, path)
+    return _finite(_grey(pixels, path), path)
+
+
+def _read_page(path: Path, page: int, sha256: str | None) -> NDArray[Any]:
+    with _faults_named(path):
+        if not _is_tiff(path):
+            raise ImageError("not_an_image", f"{path.name} is no TIFF, so it has no page {page}")
+        with tifffile.TiffFile(path) as tiff:
+            grey = _finite(_grey(_page_pixels(tiff, page, path), path), path)
+    if sha256 is not None and pixels_digest(grey) != sha256:
+        raise ImageError("changed_since_import", f"page {page} of {path.name} is no longer what was catalogued")
+    return grey
+
+
+def pixels_digest(pixels: NDArray[Any]) -> str:
+    """SHA-256 of the pixels of a stack's page, and of their size and type.
+
+    Not of the file's bytes: a stack grows while a plate is imaged, and what is in it stays what it is.
+    """
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.name} ".encode())
+    digest.update(np.ascontiguousarray(pixels).tobytes())
+    return digest.hexdigest()
+
+
+def picture_digest(path: str | Path, page: int | None = None) -> tuple[str, int]:
+    """SHA-256 and number of the bytes of a file, or of the pixels of one of its pages.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ImageError
+        If the page cannot be.
+    """
+    if page is not None:
+        pixels = read_image(path, page)
+        return pixels_digest(pixels), pixels.nbytes
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+
+
+def _page_pixels(tiff: Any, number: int, path: Path) -> NDArray[Any]:
+    """Pixels of one page; the others are not read."""
+    if is_virtual(tiff):
+        first = _checked(tiff.pages[0], path)
+        start, n = first.dataoffsets[0], first.imagewidth * first.imagelength
+        offset = start + number * n * first.dtype.itemsize
+        if offset + n * first.dtype.itemsize > tiff.filehandle.size:
+            raise ImageError("unreadable", f"{path.name} is cut short before page {number}; copy it again")
+        tiff.filehandle.seek(offset)
+        flat = np.asarray(tiff.filehandle.read_array(np.dtype(tiff.byteorder + first.dtype.char), n))
+        return _upright(flat.reshape(first.shape), first)
+    if number >= len(tiff.pages):
+        raise ImageError("unreadable", f"{path.name} has {len(tiff.pages)} pages, not page {number}; copy it again")
+    page = tiff.pages[number]
+    page = page.aspage() if isinstance(page, tifffile.TiffFrame) else page
+    _whole(_checked(page, path), tiff, path)
+    return _decoded(page, path)
+
+
+def _finite(grey: NDArray[Any], path: Path) -> NDArray[Any]:
     if grey.dtype.kind == "f" and not np.isfinite(grey).all():
         bad = int(grey.size - np.isfinite(grey).sum())
         raise ImageError("not_finite", f"{path.name} holds {bad} pixels that are not finite numbers; export it again")
@@ -168,16 +234,27 @@ def _tiff_page(tiff: Any, path: Path) -> Any:
     page = tiff.pages[0]
     _check_size(page.imagewidth, page.imagelength, path)
     _check_one_picture(tiff, path)
+    _whole(_checked(page, path), tiff, path)
+    return page
+
+
+def _checked(page: Any, path: Path) -> Any:
+    """`page`, if its head can be that of a picture."""
+    _check_size(page.imagewidth, page.imagelength, path)
     if page.imagedepth != 1 or page.samplesperpixel not in (1, 2, 3, 4):
         raise ImageError("unsupported_type", f"{path.name} has {page.samplesperpixel} samples a pixel, expected 1 to 4")
     _kind(page.dtype, path)
+    return page
+
+
+def _whole(page: Any, tiff: Any, path: Path) -> None:
+    """Refuse a page whose pixels lie beyond the end of the file."""
     size = tiff.filehandle.size
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if not ends or max(ends) > size or min(page.databytecounts) == 0:
         raise ImageError(
             "unreadable", f"{path.name} is cut short: {size} bytes of {max(ends, default=0)}; copy it again"
         )
-    return page
 
 
 def _check_one_picture(tiff: Any, path: Path) -> None:
@@ -195,7 +272,10 @@ def _check_one_picture(tiff: Any, path: Path) -> None:
 
 
 def _tiff_pixels(tiff: Any, path: Path) -> NDArray[Any]:
-    page = _tiff_page(tiff, path)
+    return _decoded(_tiff_page(tiff, path), path)
+
+
+def _decoded(page: Any, path: Path) -> NDArray[Any]:
     pixels: NDArray[Any] = page.asarray()
     if pixels.size != page.imagewidth * page.imagelength * page.samplesperpixel:
         raise ImageError("unreadable", f"{path.name} holds {pixels.size} values, not those of its size; copy it again")
@@ -204,6 +284,11 @@ def _tiff_pixels(tiff: Any, path: Path) -> NDArray[Any]:
     if page.photometric == _PALETTE and page.colormap is not None:
         colours = np.moveaxis(page.colormap, 0, -1)[pixels]  # (h, w, 3) uint16
         return np.asarray((colours >> 8).astype(np.uint8))
+    return _upright(pixels, page)
+
+
+def _upright(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+    """`pixels` with black as 0."""
     if page.photometric == _MINISWHITE and pixels.dtype.kind == "u":
         pixels = np.asarray(np.iinfo(pixels.dtype).max - pixels)
     return pixels

@@ -22,8 +22,8 @@ from phenoassets.imaging.quality import QualityLimits, flag, measure
 from phenoassets.imaging.store import Contents, PlateStore
 from phenoassets.store.schemas import TABLES
 
-Read = Callable[[str], NDArray[Any]]
-"""Gives the picture of a row's ``path``; raises `ImageError` where it cannot."""
+Read = Callable[[str, int | None], NDArray[Any]]
+"""Gives the picture of a row's ``path`` and ``page``; raises `ImageError` where it cannot."""
 
 Progress = Callable[[int, int], None]
 """Is told how many pictures are done, and of how many."""
@@ -69,7 +69,7 @@ def measure_images(
     items
         Rows of ``raw_images``.
     read
-        Gives the picture of a ``path``.
+        Gives the picture of a ``path`` and ``page``.
     limits
         Of the plate, see `quality.estimate_limits`.
     um_per_pixel
@@ -91,7 +91,7 @@ def measure_images(
 
     def look(item: dict[str, Any]) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         try:
-            measures = measure(read(item["path"]), item["channel"], um_per_pixel)
+            measures = measure(read(item["path"], item["page"]), item["channel"], um_per_pixel)
         except ImageError as error:
             return None, _rejection(item, error)
         return {**{name: item[name] for name in _IMAGE}, **measures}, None
@@ -137,7 +137,7 @@ def correct_images(
     items
         Rows of ``raw_images`` of one plate.
     read
-        Gives the picture of a ``path``.
+        Gives the picture of a ``path`` and ``page``.
     store
         Of the plate; made where it is not there.
     recipe
@@ -249,7 +249,7 @@ def _corrected(
     bad: list[dict[str, Any]] = []
     for item in members:
         try:
-            picture = recipe.apply(read(item["path"]), illumination.get(item["channel"]))
+            picture = recipe.apply(read(item["path"], item["page"]), illumination.get(item["channel"]))
             kind.check(picture, item["channel"])
         except ImageError as error:
             bad.append(_rejection(item, error))
@@ -278,6 +278,7 @@ def bounded_map(work: Callable[[Task], Result], tasks: Iterable[Task], workers: 
 def _rejection(item: Mapping[str, Any], error: ImageError) -> dict[str, Any]:
     return {
         "path": item["path"],
+        "page": item["page"],
         "plate": item["plate"],
         "image_id": item["image_id"],
         "reason": error.reason,

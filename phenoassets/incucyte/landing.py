@@ -6,6 +6,7 @@ vessel's folders in an archive. What cannot be a plate is listed with the reason
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,8 +47,14 @@ class Source:
                 continue
             yield Folder(scan.path, relative, entries.files, entries.odd)
 
-    def list(self, *, channel: str | None = None, expected: Collection[str] = ()) -> Listing:
-        """Its images and rejected files; `channel` and `expected` as in `channels.settle_channels`.
+    def list(
+        self,
+        *,
+        channel: str | None = None,
+        expected: Collection[str] = (),
+        scan_interval: dt.timedelta | None = None,
+    ) -> Listing:
+        """Its images and rejected files; the options are those of `folders.list_folders`.
 
         Raises
         ------
@@ -55,7 +62,14 @@ class Source:
             If a folder cannot be read, or its images are not of one plate or leave their channel open.
         """
         try:
-            return list_folders(self.folders(), self.root, plate=self.plate, channel=channel, expected=expected)
+            return list_folders(
+                self.folders(),
+                self.root,
+                plate=self.plate,
+                channel=channel,
+                expected=expected,
+                scan_interval=scan_interval,
+            )
         except OSError as error:
             where = error.filename or self.root
             raise ExportError(

@@ -31,6 +31,13 @@ _NAME = re.compile(
     r"\.(?i:tiff?|png|jpe?g)"
 )
 _ELAPSED = re.compile(_ELAPSED_PATTERN)
+_ELAPSED_WITHIN = re.compile(rf"(?<![A-Za-z0-9]){_ELAPSED_PATTERN}(?![A-Za-z0-9])")
+_LOCAL_WITHIN = (
+    re.compile(rf"(?<![A-Za-z0-9]){_LOCAL_PATTERN}(?![A-Za-z0-9])"),
+    re.compile(
+        r"(?<![0-9])(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[T ](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
+    ),
+)
 # Words a person writes; vendors glue them into PhaseOriginal, GreenImage and the like.
 _CHANNEL_WORDS: Final = {
     "phase": "phase",
@@ -104,18 +111,10 @@ def parse_image_name(name: str) -> ImageName | None:
     well, field = parse_well(match["well"]), int(match["field"])
     if well is None or field < 1:
         return None
-    if match["days"] is not None:
-        elapsed = _elapsed(match)
-        if elapsed is None:
-            return None
-        scanned_at = None
-    else:
-        elapsed = None
-        year, month, day, hour, minute = (int(match[part]) for part in ("year", "month", "day", "hour", "minute"))
-        try:
-            scanned_at = dt.datetime(year, month, day, hour, minute)
-        except ValueError:
-            return None
+    elapsed = None if match["days"] is None else _elapsed(match)
+    scanned_at = _local(match) if match["days"] is None else None
+    if elapsed is None and scanned_at is None:
+        return None
     prefix = match["prefix"] or None
     return ImageName(prefix, well, field, None if prefix is None else channel_in(prefix), elapsed, scanned_at)
 
@@ -129,6 +128,23 @@ def parse_elapsed(text: str) -> dt.timedelta | None:
     """Elapsed time of a folder or name such as ``01d02h00m``; None for anything else."""
     match = _ELAPSED.fullmatch(text)
     return None if match is None else _elapsed(match)
+
+
+def parse_times(text: str) -> tuple[dt.timedelta | None, dt.datetime | None]:
+    """The one elapsed or local time that stands in `text`, a label or part of a name; (None, None) where none does."""
+    elapsed = [time for found in _ELAPSED_WITHIN.finditer(text) if (time := _elapsed(found)) is not None]
+    local = [at for way in _LOCAL_WITHIN for found in way.finditer(text) if (at := _local(found)) is not None]
+    if len(elapsed) + len(local) != 1:
+        return None, None
+    return (elapsed[0], None) if elapsed else (None, local[0])
+
+
+def _local(match: re.Match[str]) -> dt.datetime | None:
+    try:
+        year, month, day, hour, minute = (int(match[part]) for part in ("year", "month", "day", "hour", "minute"))
+        return dt.datetime(year, month, day, hour, minute)
+    except ValueError:
+        return None
 
 
 def scan_id(elapsed: dt.timedelta | None, scanned_at: dt.datetime | None) -> str:

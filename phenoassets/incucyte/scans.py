@@ -19,6 +19,8 @@ from phenoassets.incucyte.names import parse_scan_id
 from phenoassets.store.schemas import TABLES
 
 _HOUR: Final = 3600.0
+TOLERANCE_HOURS: Final = 1.0
+"""How far a time of a vendor's table may lie from a scan, h: scans are 2 h apart or more, clocks and rounding less."""
 
 
 def scan_table(plate: str, images: pl.DataFrame, time_zone: str | None = None) -> pl.DataFrame:
@@ -96,6 +98,30 @@ def with_times(images: pl.DataFrame, listed: pl.DataFrame, before: pl.DataFrame)
             "scan", pl.coalesce("elapsed", pl.col("_before").cast(schema["elapsed"])).alias("elapsed"), "scanned_at"
         )
     return images.join(pl.concat([times, ids]), on="scan", how="left")
+
+
+def nearest_scan(table: pl.DataFrame, scans: pl.DataFrame) -> pl.DataFrame:
+    """Add ``scan``, the scan at or nearest to each row's time; null where none is within `TOLERANCE_HOURS`.
+
+    Parameters
+    ----------
+    table
+        elapsed_hours, scanned_at of each row, as of a metric table. Times of day are compared where all scans have
+        them, else hours since the first scan.
+    scans
+        The table ``scans`` of one plate.
+    """
+    clock = "elapsed_hours" if scans["scanned_at"].null_count() else "scanned_at"
+    unit = pl.duration(hours=1) if clock == "scanned_at" else pl.lit(1.0)
+    own = scans.select("scan", pl.col("hours_since_start" if clock == "elapsed_hours" else clock).alias("_at"))
+    is_near = ((pl.col("_time") - pl.col("_at")).abs() <= TOLERANCE_HOURS * unit).fill_null(value=False)
+    return (
+        table.with_columns(pl.col(clock).alias("_time"))
+        .sort("_time", maintain_order=True)
+        .join_asof(own.sort("_at"), left_on="_time", right_on="_at", strategy="nearest", check_sortedness=False)
+        .with_columns(pl.when(is_near).then("scan").alias("scan"))
+        .drop("_time", "_at")
+    )
 
 
 def hours_since_start(scans: pl.DataFrame, plate: str = "", time_zone: str | None = None) -> pl.DataFrame:

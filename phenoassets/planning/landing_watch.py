@@ -1,8 +1,8 @@
 """Looking at the landing folder within a time budget, and the ledger of files that are known.
 
 In go the exports folder and the ledger; out come observations for ``settled.plan``. Folders are listed; only files
-that are new or have not settled are measured. A plate whose names are those of its settled listing costs no more than
-that listing. What could not be read is named and never taken for empty.
+that are new, have not settled, or are stacks are measured. A plate of single pictures whose names are those of its
+settled listing costs no more than that listing. What could not be read is named and never taken for empty.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Final
 import polars as pl
 
 from phenoassets.incucyte.landing import Source, find_plates
+from phenoassets.incucyte.stacks import parse_stack_name
 from phenoassets.incucyte.walking import Folder, is_text
 from phenoassets.planning.exports import Observation, Plan, RunOutcome, WatchSettings, WatchState, plan
 from phenoassets.store.tables import atomic_path
@@ -262,15 +263,18 @@ def _observe_plate(
     folders = list(source.folders(images_only=True))
     listing = _listing_digest(folders)
     head = ledger.head(plate)
-    if head is not None and head.listing == listing and not full:
+    # A stack grows under its name while the plate is imaged, so its size is looked at each time.
+    stacks = {path for _, path in _files(folders) if parse_stack_name(path.rsplit("/", 1)[-1]) is not None}
+    if head is not None and head.listing == listing and not full and not stacks:
         return Observation(plate, head.fingerprint, head.n_files, head.bytes, started, now + spent())
     settled, _ = ledger._read(plate, "settled")
+    still = {path: measure for path, measure in settled.items() if path not in stacks}
     measured, notes = ledger._read(plate, "pass")
     if notes.get("full") == str(full):
         started = float(notes["started"])
     else:
         measured = {}
-    known = measured if full else {**settled, **measured}
+    known = measured if full else {**still, **measured}
     n_before = len(measured)
     measures: dict[str, _Measure] = {}
     vanished = False

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phenoassets.errors import PhenoassetsError
-from phenoassets.screen.plate_files import confluence_table, find_plate_map
+from phenoassets.screen.plate_files import confluence_table, find_plate_map, metric_tables
 from phenoassets.screen.screen_maps import read_screen_maps
 from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
 from phenoassets.store.tables import TableStore, digest_of
@@ -57,19 +57,20 @@ def read_sheets(
     maps = read_screen_maps(screen, landed or folders)
     for plate, folder in folders.items():
         try:
-            files = (find_plate_map(screen, plate, folder), confluence_table(screen, plate, folder))
+            named = (find_plate_map(screen, plate, folder), confluence_table(screen, plate, folder))
+            files = [*named, *metric_tables(screen, plate, folder)]
             content = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file is not None]
         except PhenoassetsError as error:
             troubles[plate] = str(error)
         except OSError as error:
             troubles[plate] = f"plate {plate}: {error.filename} cannot be read: {error.strerror or error}"
         else:
-            named = (
+            wells = (
                 maps.table(plate).select("well", "role", "condition_id", "control_group")
                 if plate in maps.wells
                 else None
             )
-            meaning = [] if named is None else named.rows()
+            meaning = [] if wells is None else wells.rows()
             found[plate] = Sheets(
                 digest_of(shared, profiles, screen.plate_row(plate), content, meaning)[:16], profiles[:16]
             )
@@ -83,6 +84,7 @@ def tables_of_sheets(
     tables: list[tuple[str, str | None]] = [("plates", None), ("plate_maps", None)]
     if store.parts("scans", plate=plate):
         tables.append(("scans", None))  # their clock follows the time zone
+        tables.append(("vendor_metrics", None))
     if store.parts("image_quality", plate=plate):
         tables.append(("growth_curves", None))
     for model in models:

@@ -5,8 +5,11 @@ In go the landing folder and ``plates.csv``; out come paths and listings. No ima
 
 from __future__ import annotations
 
+import datetime as dt
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -16,7 +19,10 @@ from phenoassets.incucyte.landing import Landing, Source, find_plates
 from phenoassets.incucyte.metric_tables import is_metric_table
 from phenoassets.incucyte.plate_maps.reading import PLATE_MAP_SUFFIXES
 from phenoassets.incucyte.textfile import decode
+from phenoassets.incucyte.walking import is_ignored, is_image_file, list_folder
 from phenoassets.screen.settings import Screen
+
+_METRIC_SUFFIXES: Final = (".txt", ".csv", ".tsv")
 
 
 def vessels_of(screen: Screen) -> dict[str, str]:
@@ -73,11 +79,30 @@ def list_plate(screen: Screen, plate: str) -> Listing:
         If what is there cannot be a plate.
     """
     source = source_of(screen, plate)
-    listing = source.list(channel=screen.plate_row(plate)["channel"], expected=screen.settings.channels)
+    row = screen.plate_row(plate)
+    hours = row["scan_interval_hours"]
+    listing = source.list(
+        channel=row["channel"],
+        expected=screen.settings.channels,
+        scan_interval=None if hours is None else dt.timedelta(hours=hours),
+    )
     if not listing.images.height:
-        held = "holds no image under an Incucyte name" if any(source.root.iterdir()) else "is empty"
-        raise ExportError(f"plate {plate}: {source.root} {held}; expected names like {plate}_A1_1_00d00h00m.tif")
+        raise ExportError(_why_empty(plate, source.root, listing))
     return listing
+
+
+def _why_empty(plate: str, root: Path, listing: Listing) -> str:
+    """The one cause for which a plate has no image."""
+    refused = listing.rejected.filter(~pl.col("reason").is_in(["wrong_extension", "not_an_image_name"]))
+    if refused.height:
+        manifest = refused.filter(pl.col("reason") == "manifest_unreadable")
+        first = (manifest if manifest.height else refused).row(0, named=True)
+        return (
+            f"plate {plate}: none of the {refused.height} files in {root} that may hold images can be used, the first "
+            f"because: {first['detail']}"
+        )
+    held = "holds no image under an Incucyte name" if any(root.iterdir()) else "is empty"
+    return f"plate {plate}: {root} {held}; expected names like {plate}_A1_1_00d00h00m.tif"
 
 
 def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Path:
@@ -130,6 +155,49 @@ def _may_be_map(path: Path) -> bool:
             return "<platemap" in decode(file.read(4096)).lower()
     except OSError:
         return True  # the reader says why
+
+
+def metric_tables(screen: Screen, plate: str, folder: Path | None = None) -> list[Path]:
+    """The vendor's metric exports of a plate, sorted: beside its images, and in folders there that hold no image.
+
+    The table that ``plates.csv`` names is among them, wherever it lies.
+
+    Raises
+    ------
+    ExportError
+        If the plate's folder cannot be read.
+    """
+    folder = folder or plate_folder(screen, plate)
+    found: set[Path] = set()
+    with suppress(MetricTableError):  # growth_curves, which needs it, says that it is not there
+        named = confluence_table(screen, plate, folder)
+        found |= set() if named is None else {named}
+    try:
+        places = [folder, *(folder / name for name in list_folder(folder).folders)]
+        for place in places:
+            found |= set(_metric_tables_in(place, with_images=place == folder))
+    except OSError as error:
+        raise ExportError(
+            f"plate {plate}: {error.filename or folder} cannot be read: {error.strerror or error}; check the share"
+        ) from error
+    return sorted(found)
+
+
+def _metric_tables_in(folder: Path, *, with_images: bool) -> list[Path]:
+    """Metric exports in one folder; none where it holds images, unless `with_images`. One that is closed has none."""
+    names: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_image_file(entry.name) and not with_images:
+                    return []
+                if entry.name.lower().endswith(_METRIC_SUFFIXES) and not is_ignored(entry.name) and entry.is_file():
+                    names.append(entry.name)
+    except PermissionError:
+        if with_images:
+            raise
+        return []
+    return [folder / name for name in names if is_metric_table(folder / name)]
 
 
 def confluence_table(screen: Screen, plate: str, folder: Path | None = None) -> Path | None:

@@ -271,6 +271,7 @@ _PLATE_COLUMNS: Mapping[str, pl.DataType] = {
     "dilution": pl.Float64(),
     "time_zone": pl.String(),
     "um_per_pixel": pl.Float64(),
+    "scan_interval_hours": pl.Float64(),  # of stacks that do not say when their frames were taken
 }
 _COMPOUND_COLUMNS: Mapping[str, pl.DataType] = {
     "alias": pl.String(),
@@ -294,7 +295,7 @@ class Screen:
         ``screen.toml``.
     plates
         ``plates.csv`` (plate, cell_line?, plate_map?, confluence_table?, batch?, vessel_id?, channel?, treated_at?,
-        treated_after_hours?, dilution?, time_zone?, um_per_pixel?).
+        treated_after_hours?, dilution?, time_zone?, um_per_pixel?, scan_interval_hours?).
     compounds
         ``compounds.csv`` (alias, canonical, cas?, moa?, solvent?).
     """
@@ -441,7 +442,7 @@ def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType, numbers:
     if bad.len():
         row = int(bad[0])
         raise SettingsError(f"{path}: row {sheet.numbers[row]}, {name}: {text[row]!r}; {remedy}")
-    if name in ("dilution", "um_per_pixel") and (value.fill_null(1.0) <= 0).any():
+    if name in ("dilution", "um_per_pixel", "scan_interval_hours") and (value.fill_null(1.0) <= 0).any():
         raise SettingsError(f"{path}: {name} must be above 0")
     return value
 

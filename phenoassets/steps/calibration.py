@@ -116,13 +116,13 @@ def _calibrate_channel(
         )
     limits = estimate_limits(_quality_frame(read))
     usable = [
-        row["path"]
+        (screen.exports / row["path"], row["page"])
         for row in chosen.join(_quality_frame(read), on="image_id", how="semi", maintain_order="left").to_dicts()
     ]
     flat = False
     try:
         estimate = ESTIMATORS[screen.settings.correction.estimator]
-        light = estimate(read_image(screen.exports / usable[n]) for n in spread(len(usable)))
+        light = estimate(read_image(*usable[n]) for n in spread(len(usable)))
     except ImageError as error:
         if channel == PHASE or error.reason != "no_illumination":
             raise ProfileError(f"plate {plate}, channel {channel}: {error}") from error
@@ -148,7 +148,8 @@ def _calibrate_channel(
 def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | ImageError]:
     def one(row: dict[str, Any]) -> dict[str, Any] | ImageError:
         try:
-            grey = measure_grey(read_image(screen.exports / row["path"], sha256=row["sha256"]), row["channel"])
+            pixels = read_image(screen.exports / row["path"], row["page"], sha256=row["sha256"])
+            grey = measure_grey(pixels, row["channel"])
             found = grey | {"confluence": None, "bright_bodies": None}
         except ImageError as error:
             return error

@@ -6,7 +6,6 @@ header; which of several files for one image is used is decided by ``copies``.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from phenoassets.errors import ImageError
-from phenoassets.imaging.reading import read_header
+from phenoassets.imaging.reading import picture_digest, pixels_digest, read_header, read_image
 from phenoassets.incucyte.names import channel_in, parse_image_name
 from phenoassets.incucyte.scans import scan_table, with_times
 from phenoassets.planning.landing_watch import FileLedger
@@ -31,6 +30,7 @@ from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore, digest_of
 
 _BATCH = 4096
+_PLACE = ("path", "page")  # of an image among the exports
 
 
 def catalogue_images(
@@ -49,15 +49,15 @@ def catalogue_images(
     exports = screen.exports
     listing = list_plate(screen, plate)
     images = listing.images.with_columns(
-        pl.col("path").map_elements(lambda p: Path(p).relative_to(exports).as_posix(), return_dtype=pl.String),
+        _relative(exports),
         pl.lit(plate).alias("plate"),
     )
     known = store.read("raw_images", plate=plate)
     images = _keep_known_channels(images, known)
-    listed = set(images["path"])
+    listed = images.select(_PLACE)
     if settled is not None:
         size = pl.col("path").replace_strict(dict(settled), default=None, return_dtype=pl.Int64)
-        images = images.filter(size == pl.col("bytes"))
+        images = images.filter(size == pl.col("file_bytes"))
     images = images.with_columns(image_ids(images))
     used = set(store.read("image_quality", plate=plate, columns=["image_id"])["image_id"])
     changed = _changed(images, known)
@@ -67,14 +67,14 @@ def catalogue_images(
     outdated = (set(changed["known_id"]) | _replaced(store, plate)) - used
     _rewrite(store, plate, outdated, {})
     known = known.filter(~pl.col("image_id").is_in(outdated))
-    standing = known.filter(pl.col("path").is_in(listed))
-    fresh = images.filter(~pl.col("path").is_in(known["path"].to_list()))
+    standing = known.join(listed, on=_PLACE, how="semi", nulls_equal=True)
+    fresh = images.join(known, on=_PLACE, how="anti", nulls_equal=True)
     doubles = _known_duplicates(store, plate, fresh, standing)
     rejected += [duplicate(row, row["used"]) for row in doubles.to_dicts()]
-    fresh = fresh.join(doubles, on="path", how="anti")
+    fresh = fresh.join(doubles, on=_PLACE, how="anti", nulls_equal=True)
     rows: list[dict[str, Any]] = []
     done = 0
-    for group in fresh.sort("scan", "well", "field", "channel", "path").iter_slices(_BATCH):
+    for group in fresh.sort("scan", "well", "field", "channel", *_PLACE).iter_slices(_BATCH):
         with ThreadPoolExecutor() as pool:
             read = list(pool.map(lambda r: _hash_and_probe(exports, r), group.to_dicts()))
         rejected += [r for r in read if "reason" in r]
@@ -85,19 +85,24 @@ def catalogue_images(
     contested = set(stuck.filter(pl.col("known_id") != pl.col("image_id"))["known_id"])
     found = resolve(rows, known, set(standing["image_id"]), used, contested, plate)
     rejected += found.rejected
-    _rewrite(store, plate, found.outdated, {row["image_id"]: row["path"] for row in found.moved})
+    _rewrite(store, plate, found.outdated, {row["image_id"]: row for row in found.moved})
     if found.new:
         schema = {c.name: c.dtype for c in TABLES["raw_images"].columns}
         frame = pl.DataFrame(found.new, schema=schema)  # type: ignore[arg-type]
         IncrementalTable(store, "raw_images", plate, recipe="").append(frame)
     write_rejected(store, plate, "catalogue", rejected)
-    catalogue = store.read("raw_images", plate=plate, columns=["image_id", "sha256", "path"])
+    catalogue = store.read("raw_images", plate=plate, columns=["image_id", "sha256", *_PLACE])
     reasons = Counter(r["reason"] for r in rejected)
     notes: dict[str, object] = {"rejected files": reasons.total() - reasons[DUPLICATE]}
     notes |= {f"rejected: {reason}": n for reason, n in sorted(reasons.items())}
     notes |= {"moved files": len(found.moved)} if found.moved else {}
     notes |= _missing_files(catalogue, listed)
-    return StepResult("raw_images", len(found.new), catalogue.height, version_of(catalogue.drop("path")), notes)
+    return StepResult("raw_images", len(found.new), catalogue.height, version_of(catalogue.drop(_PLACE)), notes)
+
+
+def _relative(exports: Path) -> pl.Expr:
+    """Column ``path``, relative to the landing folder."""
+    return pl.col("path").map_elements(lambda p: Path(p).relative_to(exports).as_posix(), return_dtype=pl.String)
 
 
 def _keep_known_channels(images: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -127,9 +132,9 @@ def _prefix_of(path: str) -> str | None:
     return None if name is None else name.prefix
 
 
-def _missing_files(catalogue: pl.DataFrame, listed: Collection[str]) -> dict[str, object]:
-    """A warning where catalogued files are no longer among those `listed`."""
-    n_gone = catalogue.filter(~pl.col("path").is_in(listed)).height
+def _missing_files(catalogue: pl.DataFrame, listed: pl.DataFrame) -> dict[str, object]:
+    """A warning where catalogued images are no longer among those `listed`."""
+    n_gone = catalogue.join(listed, on=_PLACE, how="anti", nulls_equal=True).height
     text = f"{n_gone} of {catalogue.height} catalogued files are gone from the exports; what was made of them stays"
     return {"warning": text} if n_gone else {}
 
@@ -137,13 +142,13 @@ def _missing_files(catalogue: pl.DataFrame, listed: Collection[str]) -> dict[str
 def _changed(images: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """`images` whose path is known under another size or as another image, with ``known_id`` and ``known_channel``."""
     before = known.select(
-        "path",
+        *_PLACE,
         pl.col("bytes").alias("known_bytes"),
         pl.col("image_id").alias("known_id"),
         pl.col("channel").alias("known_channel"),
     )
     other = (pl.col("bytes") != pl.col("known_bytes")) | (pl.col("image_id") != pl.col("known_id"))
-    return images.join(before, on="path").filter(other)
+    return images.join(before, on=_PLACE, nulls_equal=True).filter(other)
 
 
 def _replaced(store: TableStore, plate: str) -> set[str]:
@@ -157,8 +162,10 @@ def _changed_after_use(changed: pl.DataFrame, plate: str) -> list[dict[str, Any]
     rejected = []
     for row in changed.to_dicts():
         why = "its size changed after it was used"
-        if row["image_id"] != row["known_id"]:
+        if row["channel"] != row["known_channel"]:
             why = f"it was used as {row['known_channel']} and is {row['channel']} by its folder"
+        elif row["image_id"] != row["known_id"]:
+            why = "it was used as another image of the plate"
         rejected.append(reject(row, "changed_since_import", f"{why}; {reimport_hint(plate)}"))
     return rejected
 
@@ -167,17 +174,20 @@ def _known_duplicates(store: TableStore, plate: str, fresh: pl.DataFrame, standi
     """Those of `fresh` that an earlier run found to be duplicates and whose size is still that of the file ``used``."""
     noted = store.read("rejected_files", plate=plate).filter(pl.col("reason") == DUPLICATE)
     used = standing.select("image_id", "bytes", pl.col("path").alias("used"))
-    return fresh.join(noted, on=["path", "image_id"], how="semi").join(used, on=["image_id", "bytes"])
+    again = fresh.join(noted, on=[*_PLACE, "image_id"], how="semi", nulls_equal=True)
+    return again.join(used, on=["image_id", "bytes"])
 
 
-def _rewrite(store: TableStore, plate: str, outdated: Collection[str], moved: Mapping[str, str]) -> None:
-    """Take the images `outdated` out of ``raw_images`` and give those `moved` their new paths."""
+def _rewrite(store: TableStore, plate: str, outdated: Collection[str], moved: Mapping[str, dict[str, Any]]) -> None:
+    """Take the images `outdated` out of ``raw_images`` and give those `moved` their new places."""
     if not outdated and not moved:
         return
-    path = pl.col("image_id").replace_strict(dict(moved), default=pl.col("path"), return_dtype=pl.String)
+    schema = {name: TABLES["raw_images"].empty().schema[name] for name in ("image_id", *_PLACE)}
+    places = pl.DataFrame([{name: row[name] for name in schema} for row in moved.values()], schema=schema)
 
     def change(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.filter(~pl.col("image_id").is_in(outdated)).with_columns(path.alias("path"))
+        kept = frame.filter(~pl.col("image_id").is_in(outdated))
+        return kept.update(places, on="image_id", include_nulls=True)
 
     store.edit("raw_images", change, plate=plate)
 
@@ -191,31 +201,34 @@ def image_ids(images: pl.DataFrame) -> pl.Series:
 def write_scans(screen: Screen, store: TableStore, plate: str) -> StepResult:
     """Write ``scans`` from the images that are catalogued, those whose files were removed since included."""
     listed = list_plate(screen, plate).images
-    catalogue = store.read("raw_images", plate=plate, columns=["well", "field", "channel", "scan", "path"])
+    catalogue = store.read("raw_images", plate=plate, columns=["well", "field", "channel", "scan", *_PLACE])
     images = with_times(catalogue, listed, store.read("scans", plate=plate))
     frame = scan_table(plate, images, screen.plate_row(plate)["time_zone"])
     store.write("scans", frame, plate=plate)
     incomplete = frame.filter(~pl.col("complete")).height
     last = frame["hours_since_start"].max()
-    paths = {Path(path).relative_to(screen.exports).as_posix() for path in listed["path"]}
-    notes = {"hours imaged": last, "incomplete scans": incomplete, **_missing_files(catalogue, paths)}
+    places = listed.select(_relative(screen.exports), "page")
+    notes = {"hours imaged": last, "incomplete scans": incomplete, **_missing_files(catalogue, places)}
     return StepResult("scans", frame.height, frame.height, version_of(frame), notes)
 
 
 def _hash_and_probe(exports: Path, row: dict[str, Any]) -> dict[str, Any]:
-    path = exports / row["path"]
+    path, page = exports / row["path"], row["page"]
     try:
-        width, height, dtype, kind = read_header(path)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            size = file.tell()
+        if page is None:
+            width, height, dtype, kind = read_header(path)
+            sha256, size = picture_digest(path)
+        else:
+            pixels = read_image(path, page)
+            (height, width), dtype, kind = pixels.shape, pixels.dtype.name, "tiff"
+            sha256, size = pixels_digest(pixels), pixels.nbytes
     except ImageError as error:
         return reject(row, error.reason, error.detail)
     except OSError as error:
         return reject(row, "unreadable", f"{error.strerror}; check permissions, then run again")
-    if size != row["bytes"]:
+    if page is None and size != row["bytes"]:
         return reject(row, "still_growing", "its size changed while it was read; it is taken with the next run")
-    found = {"format": kind, "sha256": sha256, "width": width, "height": height, "dtype": dtype}
+    found = {"format": kind, "sha256": sha256, "bytes": size, "width": width, "height": height, "dtype": dtype}
     names = TABLES["raw_images"].names
     return {n: (row | found)[n] for n in names}
 

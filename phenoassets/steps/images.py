@@ -157,18 +157,19 @@ def _require_readable(plate: str, rejected: list[dict[str, Any]], table: Increme
     raise ExportError(text)
 
 
-def _reader(screen: Screen, images: pl.DataFrame, remedy: str) -> Callable[[str], NDArray[Any]]:
-    """Reads a file of the catalogue, unless its bytes are others than were catalogued."""
-    known = {path: (size, sha256) for path, size, sha256 in images.select("path", "bytes", "sha256").iter_rows()}
+def _reader(screen: Screen, images: pl.DataFrame, remedy: str) -> Callable[[str, int | None], NDArray[Any]]:
+    """Reads a picture of the catalogue, unless its bytes are others than were catalogued."""
+    columns = images.select("path", "page", "bytes", "sha256")
+    known = {(path, page): (size, sha256) for path, page, size, sha256 in columns.iter_rows()}
 
-    def read(path: str) -> NDArray[Any]:
+    def read(path: str, page: int | None) -> NDArray[Any]:
         file = screen.exports / path
-        size, sha256 = known[path]
+        size, sha256 = known[path, page]
         try:
             with suppress(OSError):  # which reading it names
-                if file.stat().st_size != size:
+                if page is None and file.stat().st_size != size:
                     raise ImageError(_CHANGED, f"{file.name} is no longer the file that was catalogued")
-            return read_image(file, sha256=sha256)
+            return read_image(file, page=page, sha256=sha256)
         except ImageError as error:
             raise ImageError(_CHANGED, f"{error.detail}; {remedy}") if error.reason == _CHANGED else error from None
 

@@ -6,6 +6,7 @@ In go a screen and a plate's calibration; out come digests, and a stop where row
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote as quoted
 
@@ -107,6 +108,13 @@ def growth_recipe(screen: Screen, store: TableStore, plate: str, table: Path | N
     """Digest of what growth curves are made by: plate map, whether flagged images count, and the vendor's `table`."""
     content = None if table is None else hashlib.sha256(table.read_bytes()).hexdigest()
     return digest_of("growth", _layout(store, plate), screen.settings.quality.drop_flagged, content)
+
+
+def metrics_recipe(store: TableStore, plate: str, tables: Sequence[Path]) -> str:
+    """Digest of what vendor's metrics are read from: the tables, and the times of the scans that they are put to."""
+    content = [(table.name, hashlib.sha256(table.read_bytes()).hexdigest()) for table in tables]
+    times = store.read("scans", plate=plate, columns=["scan", "hours_since_start"]).sort("scan").rows()
+    return digest_of("metrics", content, times)
 
 
 def _layout(store: TableStore, plate: str) -> list[tuple[object, ...]]:

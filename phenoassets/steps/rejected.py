@@ -20,6 +20,7 @@ def reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
     """Row of ``rejected_files`` for one image or file."""
     return {
         "path": row["path"],
+        "page": row.get("page"),
         "plate": row.get("plate"),
         "image_id": row.get("image_id"),
         "reason": reason,
@@ -30,26 +31,27 @@ def reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
 def write_rejected(store: TableStore, plate: str, step: str, rows: list[dict[str, Any]]) -> None:
     """Replace what `step` rejected of `plate`; no part is left where it rejected nothing.
 
-    A file is listed once, by the step that rejected it last.
+    A file, or page of a stack, is listed once, by the step that rejected it last.
     """
     part = f"{step}.parquet"
     if not rows:
         store.drop_part("rejected_files", part, plate=plate)
         return
-    names = TABLES["rejected_files"].names
-    frame = pl.DataFrame([{n: r.get(n) for n in names} for r in rows], schema=dict.fromkeys(names, pl.String))
+    schema = TABLES["rejected_files"].empty().schema
+    frame = pl.DataFrame([{n: r.get(n) for n in schema} for r in rows], schema=schema)
+    key = ["path", "page"]
     before = store.manifest("rejected_files", plate=plate)
     with store.together():
         for other in before.files if before else ():
             theirs = store.read_part("rejected_files", other.part, plate=plate)
             if theirs is None or other.part == part:
                 continue
-            left = theirs.join(frame, on="path", how="anti")
+            left = theirs.join(frame, on=key, how="anti", nulls_equal=True)
             if not left.height:
                 store.drop_part("rejected_files", other.part, plate=plate)
             elif left.height < theirs.height:
                 store.write("rejected_files", left, plate=plate, part=other.part)
-        store.write("rejected_files", frame.unique("path", keep="first", maintain_order=True), plate=plate, part=part)
+        store.write("rejected_files", frame.unique(key, keep="first", maintain_order=True), plate=plate, part=part)
 
 
 def duplicate(row: dict[str, Any], used: str) -> dict[str, Any]:

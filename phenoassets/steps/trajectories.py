@@ -11,6 +11,7 @@ import polars as pl
 
 from phenoassets.errors import MetricTableError, NotTreatedYetError, PlateMapError, ProfileError
 from phenoassets.incucyte.metric_tables import read_metric_header, read_metric_table
+from phenoassets.incucyte.scans import TOLERANCE_HOURS, nearest_scan
 from phenoassets.profiles import answer_channel
 from phenoassets.screen.plate_files import confluence_table
 from phenoassets.screen.settings import Screen
@@ -21,8 +22,6 @@ from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.distances import distance_to_control
 from phenoassets.trajectories.growth import growth_curves
 from phenoassets.trajectories.treatment_time import treatment_hours
-
-TOLERANCE_HOURS = 1.0
 
 
 def measure_growth(screen: Screen, store: TableStore, plate: str) -> StepResult:
@@ -74,22 +73,19 @@ def at_scans(table: pl.DataFrame, scans: pl.DataFrame, path: Path) -> pl.DataFra
     MetricTableError
         If none of the table's times is near a scan.
     """
-    clock = "elapsed_hours" if scans["scanned_at"].null_count() else "scanned_at"
-    unit = pl.duration(hours=1) if clock == "scanned_at" else pl.lit(1.0)
-    own = scans.select("plate", "scan", pl.col("hours_since_start" if clock == "elapsed_hours" else clock).alias("_at"))
-    near = (
-        table.with_columns(pl.col(clock).alias("_time"))
-        .sort("_time", maintain_order=True)
-        .join_asof(own.sort("_at"), left_on="_time", right_on="_at", strategy="nearest", check_sortedness=False)
-        .filter(((pl.col("_time") - pl.col("_at")).abs() <= TOLERANCE_HOURS * unit).fill_null(value=False))
-    )
+    near = nearest_scan(table, scans).drop_nulls("scan")
     if not near.height:
         raise MetricTableError(
             f"{path}: none of its times lies within {TOLERANCE_HOURS:g} h of a scan of plate {scans['plate'][0]}"
         )
     return (
-        near.group_by("plate", "well", "scan", maintain_order=True)
-        .agg(pl.lit("phase").alias("channel"), pl.col("confluence").mean(), pl.lit(value=True).alias("keep"))
+        near.group_by("well", "scan", maintain_order=True)
+        .agg(
+            pl.lit(scans["plate"][0]).alias("plate"),
+            pl.lit("phase").alias("channel"),
+            pl.col("confluence").mean(),
+            pl.lit(value=True).alias("keep"),
+        )
         .sort("well", "scan")
     )
 

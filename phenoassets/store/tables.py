@@ -146,6 +146,9 @@ class TableStore:
         files = [path for manifest in manifests for path in self.paths(manifest)]
         if not files:
             frame = TABLES[table].empty().lazy()
+        elif any(_lacks_columns(manifest) for manifest in manifests if manifest.files):
+            each = (pl.scan_parquet(file, hive_partitioning=False, glob=False) for file in files)
+            frame = pl.concat([_completed(one, TABLES[table]) for one in each])
         else:
             frame = pl.scan_parquet(files, hive_partitioning=False, glob=False)
         return frame if columns is None else frame.select(columns)
@@ -187,6 +190,10 @@ class TableStore:
         path = self.objects.path(f"{manifest.folder}/{file.path}")
         try:
             self.verify([replace(manifest, files=(file,))])
+            if _lacks_columns(manifest):
+                whole = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+                frame = _completed(whole, TABLES[manifest.table]).collect()
+                return frame if columns is None else frame.select(columns)
             return pl.read_parquet(
                 path, columns=None if columns is None else list(columns), glob=False, hive_partitioning=False
             )
@@ -318,9 +325,8 @@ class TableStore:
             return
         spec = TABLES[manifest.table]
         files = self.paths(manifest)
-        keys = pl.concat(
-            [pl.read_parquet(f, columns=list(spec.key), glob=False, hive_partitioning=False) for f in files]
-        )
+        each = (pl.scan_parquet(file, glob=False, hive_partitioning=False) for file in files)
+        keys = pl.concat([_completed(one, spec).select(spec.key) for one in each]).collect()
         if doubled := keys.height - keys.unique().height:
             raise SchemaError(
                 f"table {manifest.table} of {_of(manifest)} does not fit its schema: {doubled} rows repeat the key "
@@ -428,6 +434,23 @@ class TableStore:
 def part_name(recipe: str, ids: Iterable[str]) -> str:
     """Name of the part that holds these rows under this recipe."""
     return f"{recipe[:8] or 'part'}-{digest_of(sorted(ids))[:16]}.parquet"
+
+
+def _lacks_columns(manifest: Manifest) -> bool:
+    """Whether files of a manifest may lack columns that their table has got since they were written."""
+    optional = {column.name for column in TABLES[manifest.table].columns if column.nullable}
+    return not manifest.uniform or not optional <= set(manifest.columns)
+
+
+def _completed(frame: pl.LazyFrame, spec: Table) -> pl.LazyFrame:
+    """`frame` with nulls in optional columns that its table has got since it was written."""
+    there = set(frame.collect_schema())
+    new = [
+        pl.lit(None, dtype=column.dtype).alias(column.name)
+        for column in spec.columns
+        if column.nullable and column.name not in there and isinstance(column.dtype, pl.DataType)
+    ]
+    return frame.with_columns(new).select(spec.names) if new else frame
 
 
 def _of(manifest: Manifest) -> str:

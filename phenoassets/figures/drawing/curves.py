@@ -69,6 +69,30 @@ def distances(curves: pl.DataFrame, *, title: str = "Distance to controls", x_la
     return style.to_png(figure)
 
 
+def metrics(values: pl.DataFrame, *, title: str) -> bytes:
+    """One panel a metric table, one line a well.
+
+    Parameters
+    ----------
+    values
+        path, metric, unit (may be null), well, role (null where unknown), table_hours, value; sorted by time.
+    """
+    tables = values.partition_by("path", maintain_order=True)
+    figure, axes = style.panels(min(len(tables), MAX_PANELS), 3, 3.4, 2.4)
+    for ax, rows in zip(axes, tables, strict=False):
+        unit = rows["unit"][0]
+        for well in rows.partition_by("well", maintain_order=True):
+            colour = style.ROLE_COLOURS.get(well["role"][0] or "", style.FAINT)
+            ax.plot(*_columns(well, "table_hours", "value"), color=colour, linewidth=0.7, alpha=0.7)
+        style.style_axes(ax, style.text(rows["metric"][0]), "hours", style.text(unit) if unit else "")
+    shown = [role for role in style.ROLE_COLOURS if role in set(values["role"])]
+    entries = [(style.ROLE_NAMES[role], style.ROLE_COLOURS[role]) for role in shown]
+    style.legend(figure, entries, loc="outside lower left", ncols=4)
+    left_out = len(tables) - MAX_PANELS
+    style.set_title(figure, title, f"the first {MAX_PANELS} of {len(tables)} tables" if left_out > 0 else "")
+    return style.to_png(figure)
+
+
 def clusters(
     curves: pl.DataFrame,
     centres: Mapping[int, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] | None = None,

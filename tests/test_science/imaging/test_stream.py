@@ -60,7 +60,7 @@ def batch(tmp_path) -> pl.DataFrame:
 
 
 def reader(tmp_path: Path):
-    return lambda path: read_image(tmp_path / "raw" / path)
+    return lambda path, page: read_image(tmp_path / "raw" / path, page)
 
 
 def together(outcomes) -> ImageBatch:
@@ -190,7 +190,7 @@ def test_a_run_that_stops_half_way_and_is_repeated_ends_as_an_undisturbed_one(ba
     PlateStore(tmp_path / "P1.zarr").remove()
     calls = []
 
-    def failing(path: str) -> np.ndarray:
+    def failing(path: str, page: int | None) -> np.ndarray:
         calls.append(path)
         if len(calls) > 11:
             raise RuntimeError("killed")

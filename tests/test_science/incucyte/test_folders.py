@@ -28,7 +28,9 @@ def put(folder, *names, content=b"x"):
 def test_a_flat_export_is_listed_with_sizes_in_order_of_scan_and_well(tmp_path):
     put(tmp_path, "P_B10_1_00d02h00m.tif", "P_A1_2_00d00h00m.tif", "P_A1_1_00d00h00m.tif", content=b"12345")
     images = find_images(tmp_path)
-    assert images.columns == ["path", "prefix", "well", "field", "channel", "scan", "elapsed", "scanned_at", "bytes"]
+    said = ["path", "prefix", "well", "field", "channel", "scan", "elapsed", "scanned_at"]
+    assert images.columns == [*said, "bytes", "page", "file_bytes"]
+    assert images["page"].null_count() == images.height
     assert images.select("well", "field", "channel", "scan", "bytes").rows() == [
         ("A01", 1, "phase", "000d00h00m", 5),
         ("A01", 2, "phase", "000d00h00m", 5),
@@ -330,7 +332,9 @@ def frame(*names):
     rows = []
     for name in names:
         n = parse_image_name(name)
-        rows.append((name, n.prefix, n.well, n.field, n.channel or "phase", n.scan, n.elapsed, n.scanned_at, 1))
+        rows.append(
+            (name, n.prefix, n.well, n.field, n.channel or "phase", n.scan, n.elapsed, n.scanned_at, 1, None, 1)
+        )
     return pl.DataFrame(rows, schema=IMAGES_SCHEMA, orient="row")
 
 
