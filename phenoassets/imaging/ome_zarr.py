@@ -24,6 +24,7 @@ from phenoassets.incucyte.names import parse_scan_id
 VERSION: Final = "0.5"
 AXES: Final = ("t", "c", "y", "x")
 ARRAY: Final = "0"
+# A well as it becomes a folder: A01 is row A, column 1. Nothing but a row and a column can come through.
 _WELL: Final = re.compile(r"([A-Z]|A[A-F])([1-9]|0[1-9]|[1-3][0-9]|4[0-8])")
 _COLOURS: Final = {"green": "00FF00", "red": "FF0000", "blue": "0000FF", "nir": "FF00FF", "orange": "FF8000"}
 

@@ -20,6 +20,7 @@ from phenoassets.incucyte.names import ImageName, parse_elapsed
 from phenoassets.incucyte.walking import is_image_file, list_folder
 from phenoassets.incucyte.wells import WELL_PATTERN, parse_well
 
+# A raw archive: YYMM/DD/HHMM/VESSEL/B2-1-Ph.tif, well, field and channel by a letter or two.
 _NAME = re.compile(rf"({WELL_PATTERN})[-_]([0-9]{{1,4}})[-_]([A-Za-z]+[0-9]?)\.(?i:tiff?)")
 _MONTH, _DAY, _TIME = re.compile(r"[0-9]{4}"), re.compile(r"[0-9]{2}"), re.compile(r"[0-9]{4}")
 _VESSEL = re.compile(r"[0-9]+")

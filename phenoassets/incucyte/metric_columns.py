@@ -13,8 +13,11 @@ from phenoassets.incucyte.wells import WELL_PATTERN, parse_well
 
 MAX_FIELD: Final = 9999
 """Images of a well; the vendor's largest pattern has 36 a well, whole-well ones more."""
+# "B2 (Std Err Img)": spread of the images of a well, beside the column "B2".
 _SPREAD = re.compile(r"\s*\((Std\.?\s*(?:Err|Dev)[^)]*)\)\s*$", re.IGNORECASE)
+# "B2, Image 3": one image of a well.
 _IMAGE = re.compile(r",?\s*Image\s+([0-9]+)\b", re.IGNORECASE)
+# A well as a word of its own within a header, in whatever text the user gave the group.
 _TOKEN = re.compile(rf"(?<![A-Za-z0-9]){WELL_PATTERN}(?![A-Za-z0-9])", re.IGNORECASE)
 UNGROUPED: Final = "export the metric per well or per image, ungrouped"
 

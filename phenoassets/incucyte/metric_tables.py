@@ -43,6 +43,7 @@ SCHEMA: Final = {
     "value": pl.Float64(),
     "std_err": pl.Float64(),
 }
+# A metric table is known by its first column, "Date Time", after lines of the vessel and before Elapsed and wells.
 _FIRST_COLUMN = re.compile(r'\ufeff?"?Date\s*Time', re.IGNORECASE)
 _HEAD: Final = 1 << 16
 

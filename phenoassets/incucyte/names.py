@@ -23,6 +23,8 @@ _LOCAL_PATTERN: Final = (
     r"(?P<year>[0-9]{4})y(?P<month>[0-9]{2})m(?P<day>[0-9]{2})d_(?P<hour>[0-9]{2})h(?P<minute>[0-9]{2})m"
 )
 _STEP: Final = r"(?:cal|bg|unmix)"
+# PREFIX_WELL_FIELD_TIME, as the instrument writes names: VID38_A1_1_2019y08m30d_00h21m.tif, ..._00d06h00m.tif. The
+# prefix is greedy, so that a well within it (a project called B2_test) is not taken for the well.
 _NAME = re.compile(
     rf"(?:(?P<prefix>[^/\\\x00]*)_)?(?P<well>{WELL_PATTERN})_(?P<field>[0-9]{{1,4}})_"
     rf"(?:{_LOCAL_PATTERN}|{_ELAPSED_PATTERN})"
@@ -51,6 +53,7 @@ _CHANNEL_WORDS: Final = {
     "nir": "nir",
     "blue": "blue",
 }
+# Parts of a glued word: PhaseOriginal2 is Phase, Original2.
 _WORD = re.compile(r"[A-Z]?[a-z]+[0-9]*|[A-Z]+[0-9]*|[0-9]+")
 
 

@@ -20,8 +20,11 @@ _SPACES: Final = " \u00a0\u2009\u202f'\u2019"
 _GROUPED = re.compile(rf"(?<![0-9.,])([0-9]{{1,3}})((?:[{_SPACES}][0-9]{{3}})+)(?![0-9])")
 # Most numbers: digits with one mark, and not three of them after it.
 _CLEAR = re.compile(r"[0-9]+(?:\.(?:[0-9]{1,2}|[0-9]{4,})|,(?:[0-9]{1,2}|[0-9]{4,}))")
+# A number with a point, as Python reads it, but without its "nan", "inf" and "1_000".
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# What looks like a number in some notation, whatever its marks mean.
 _SHAPE = re.compile(r"[+-]?[0-9.,]*[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
+# 1.234 or 1,234: groups of three after a mark, which are thousands in one country and a fraction in another.
 _THREE = re.compile(r"[+-]?[1-9][0-9]{0,2}(?:[.,][0-9]{3})+")
 
 

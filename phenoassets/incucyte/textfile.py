@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 _KOREAN_HALF_DAYS: Final = ("오전".encode("cp949"), "오후".encode("cp949"))
+# Excel's own first line of a csv, which names the separator: sep=;
 _SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\s*', re.IGNORECASE)
 MISSING: Final = frozenset({"", "-", "na", "n/a", "#n/a", "nan", "null"})
 REPLACEMENT: Final = "\ufffd"

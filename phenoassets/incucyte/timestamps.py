@@ -25,10 +25,12 @@ _HALF: Final = (
     + "|".join(r"\.?\s?".join(word) + r"\.?" for word in (*_BEFORE_NOON, *_AFTER_NOON))
     + r")(?![^\W\d_])"
 )
+# 09:30, 9.30 h, 21:30:15.250; not a part of a date (30.09.2019) or of a longer number.
 _TIME = re.compile(
     r"(?<![\d.,:])(?P<hour>\d{1,2})(?P<mark>[:.h])(?P<minute>\d{2})"
     r"(?:(?:(?P=mark)|:)(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?(?![\d:])"
 )
+# A zone after a time, by name or as hours from Greenwich: it is taken off, since Elapsed decides; U+2212 is a minus.
 _ZONE = re.compile(
     r"\s*[(\[]?\s*(?:(?:utc|gmt|z|cet|cest|mez|mesz|wet|west|eet|eest|bst|est|edt|cst|cdt|mst|mdt|pst|pdt|kst|jst)\b)?"
     r"\s*(?:[+\u2212-]\d{1,2}(?::?\d{2})?)?\s*[)\]]?"
@@ -200,6 +202,8 @@ _WEEKDAYS: Final = frozenset(
         "feira",
     ]
 )
+# Chinese, Japanese and Korean stamps name each part after its number (2019年8月30日 14時05分): signs instead, and
+# weekdays away before the sign of the day, which some of them share.
 _EAST_ASIAN: Final = (
     (re.compile(r"[월화수목금토일]요일|星期.|[月火水木金土日]曜日?"), " "),
     (re.compile(r"(\d{1,2})\s*[時时시点點]\s*(\d{1,2})\s*[分분](?:\s*(\d{1,2})\s*[秒초])?"), r" \1:\2:\3 "),

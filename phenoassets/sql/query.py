@@ -20,6 +20,7 @@ from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore
 
 _ROWS = 60
+# EXPLAIN and its options, so that what it explains can be judged by itself: EXPLAIN ANALYZE INSERT does insert.
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\([^()]*\))?", re.IGNORECASE)
 
 

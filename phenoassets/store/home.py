@@ -14,6 +14,7 @@ from pathlib import Path
 
 from phenoassets.errors import SettingsError
 
+# A model's name becomes part of an asset's key, of a folder and of views, which all take these signs.
 _MODEL_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 # What neither a partition key, a folder name nor a glob can hold.
 _BAD_IN_PLATE = re.compile(r'[/\\\x00-\x1f*?\[\]{}|<>:"\']|\.\.\.')

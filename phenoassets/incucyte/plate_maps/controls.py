@@ -122,6 +122,7 @@ _CONCENTRATION = re.compile(
     r"(?<![0-9.,])(?:[0-9]+(?:[.,][0-9]+)?\s*(?:%|percent|[munp\u00b5]?m|x|[m\u00b5u]g/ml|[\u00b5um]l)(?![a-z0-9])|"
     r"[0-9]+[.,][0-9]+(?![0-9a-z%]))"
 )
+# "(v/v)", which says of what a per cent is and not what is in the well.
 _RATIO = re.compile(r"\(?\b[vw]/[vw]\b\)?")
 _BLANK_NAMES: Final = frozenset({"empty", "none", "nothing"})
 _NO_CELLS: Final = frozenset(
