@@ -29,7 +29,7 @@ from queue import Queue
 ROOT = Path(__file__).resolve().parent.parent
 EQUIVALENT = Path(__file__).with_name("mutants_equivalent.txt")
 MODULES = (
-    "profiles.py", "sphering.py", "treatments.py", "retrieval.py", "phenotypes.py", "projection.py",
+    "profiles.py", "sphering.py", "treatments.py", "retrieval/*.py", "phenotypes.py", "projection.py",
     "trajectories/*.py", "effects/*.py", "imaging/quality.py", "imaging/focus.py", "imaging/confluence.py",
     "imaging/illumination.py", "imaging/correction.py", "models/transform.py", "store/locks.py", "planning/*.py",
     "incucyte/names.py", "incucyte/scans.py", "incucyte/plate_maps/conditions.py",

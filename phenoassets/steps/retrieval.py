@@ -1,7 +1,7 @@
 """How well the profiles of a screen retrieve replicates and mechanisms: ``retrieval_scores``.
 
-In go ``sphered_profiles`` and plate maps; out comes one table. The scores are ``phenoassets.retrieval``'s, p-values
-``phenoassets.retrieval_significance``'s.
+In go ``sphered_profiles`` and plate maps; out comes one table. Scores and p-values are
+``phenoassets.retrieval``'s.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from phenoassets.errors import ProfileError
 from phenoassets.profiles import aggregate, answer_channel, vectors
 from phenoassets.retrieval import (
     Score,
+    average_precision_by_label,
     folds_of_enrichment,
     hits_at_top_fraction,
     mean_average_precision,
@@ -23,7 +24,6 @@ from phenoassets.retrieval import (
     percent_replicating,
     precision_at_k,
 )
-from phenoassets.retrieval_significance import average_precision_by_label
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.provenance import version_of

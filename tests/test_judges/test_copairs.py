@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from builders import labelled_vectors
 
-from phenoassets.retrieval import mean_average_precision, percent_replicating
-from phenoassets.retrieval_significance import average_precision_by_label
+from phenoassets.retrieval import average_precision_by_label, mean_average_precision, percent_replicating
 
 
 def test_plain_average_precision_equals_copairs():

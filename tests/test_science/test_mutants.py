@@ -56,7 +56,7 @@ def test_a_fault_changes_the_program_where_it_stands_and_nowhere_else(mutants):
 def test_the_science_offers_thousands_of_faults(mutants):
     faults = mutants.all_faults()
     assert len(faults) > 2000
-    assert {"phenoassets/sphering.py", "phenoassets/retrieval.py"} <= {fault.path for fault in faults}
+    assert {"phenoassets/sphering.py", "phenoassets/retrieval/ranking.py"} <= {fault.path for fault in faults}
 
 
 def test_a_fault_is_noticed_by_a_test_that_fails_and_only_by_that(mutants, tmp_path):

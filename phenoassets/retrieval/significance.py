@@ -18,7 +18,8 @@ import numpy.typing as npt
 import polars as pl
 
 from phenoassets.errors import ProfileError
-from phenoassets.retrieval import Labels, Metric, _codes, _ready, _texts, mean_average_precision
+from phenoassets.retrieval.ranking import mean_average_precision
+from phenoassets.retrieval.similarity import Labels, Metric, codes_of, ready, texts_of
 from phenoassets.treatments import benjamini_hochberg
 
 Doubles = npt.NDArray[np.float64]
@@ -75,7 +76,7 @@ def average_precision_by_label(
         raise ProfileError(f"unknown null {null!r}; known are {', '.join(get_args(Null))}")
     if n_null < 1:
         raise ProfileError(f"a null needs draws; n_null is {n_null}")
-    names = _texts(labels, len(np.asarray(profiles)))
+    names = texts_of(labels, len(np.asarray(profiles)))
     single = [None if name is None else name.replace("|", "\x1f") for name in names]  # one label, whatever is in it
     score = mean_average_precision(profiles, single, groups=groups, metric=metric, interpolated=False)
     details = score.details.with_columns(pl.Series("label", [names[row] for row in score.details["row"]]))
@@ -121,8 +122,8 @@ def _of_labels(
     n_null: int,
     seed: int,
 ) -> Doubles:
-    x = _ready(profiles, metric)
-    group = np.full(len(x), -1) if groups is None else _codes(_texts(groups, len(x)))
+    x = ready(profiles, metric)
+    group = np.full(len(x), -1) if groups is None else codes_of(texts_of(groups, len(x)))
     labelled = np.flatnonzero([name is not None for name in names])
     rng = np.random.default_rng(seed)
     composition = {

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from phenoassets.errors import ProfileError
-from phenoassets.retrieval import percent_matching
-from phenoassets.retrieval_significance import average_precision_by_label
+from phenoassets.retrieval import average_precision_by_label, percent_matching
 
 
 def plates_of_wells(seed, n_labels=24, replicates=3, d=12, shared=0.0, tails=False):
