@@ -202,15 +202,15 @@ class ConvAEModel(CardModel):
         return vectors
 
     def _embed_on_cpu(self, x: Tensor) -> NDArray[np.float32]:
-        """Embed (n, 1, h, w); the first block, most of the memory traffic, is done by `first_block`."""
-        from phenoassets.models import convae_cpu as first_block
+        """Embed (n, 1, h, w); the first block, most of the memory traffic, is done by `convae_cpu`."""
+        from phenoassets.models import convae_cpu
 
         padded = functional.pad(x, (1, 1, 1, 1))[:, 0].numpy()  # (n, h + 2, w + 2)
         if len(self._trunk) == POOLED + 1 and self.pooling != "flatten":
-            moments = np.stack([first_block.moments(image, *self._first) for image in padded])  # (n, 2, c)
+            moments = np.stack([convae_cpu.moments(image, *self._first) for image in padded])  # (n, 2, c)
             wanted = moments if self.pooling == "mean_std" else moments[:, :1]
             return np.ascontiguousarray(wanted.reshape(len(wanted), -1), dtype=np.float32)
-        blocks = np.stack([first_block.features(image, *self._first) for image in padded])  # (n, h, w, c)
+        blocks = np.stack([convae_cpu.features(image, *self._first) for image in padded])  # (n, h, w, c)
         features = self._trunk[POOLED + 1 :](torch.from_numpy(blocks).permute(0, 3, 1, 2))
         vectors: NDArray[np.float32] = pool(features, self.pooling).float().numpy()
         return vectors

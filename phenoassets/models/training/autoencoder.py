@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingRecipe:
     """Settings of a training run; the defaults are those of Dmitrenko, Masiero and Zamboni.
 
     Parameters
@@ -102,7 +102,7 @@ class Losses:
 
 def train_convae(
     images: Iterable[NDArray[Any]],
-    plan: Plan,
+    recipe: TrainingRecipe,
     transform: Transform,
     *,
     device: str = "cpu",
@@ -115,7 +115,7 @@ def train_convae(
     images
         (h, w) each, as the transform takes them; passed over once an epoch, so a sequence or an object that can be
         iterated again. The transform's size is that of a view.
-    plan
+    recipe
         Settings.
     progress
         Called after each step.
@@ -126,39 +126,43 @@ def train_convae(
         If the images do not fill one batch, can be passed over only once, or a setting cannot be.
     """
     size = transform.output_size
-    if plan.strategy not in STRATEGIES or size is None:
-        raise ModelError(f"strategy {plan.strategy!r} must be one of {', '.join(STRATEGIES)}, and size must be fixed")
-    if plan.epochs > 1 and iter(images) is images:
-        raise ModelError(f"{plan.epochs} epochs need images that can be passed over again; hand in a list")
-    rng = np.random.default_rng(plan.seed)
+    if recipe.strategy not in STRATEGIES or size is None:
+        raise ModelError(f"strategy {recipe.strategy!r} must be one of {', '.join(STRATEGIES)}, and size must be fixed")
+    if recipe.epochs > 1 and iter(images) is images:
+        raise ModelError(f"{recipe.epochs} epochs need images that can be passed over again; hand in a list")
+    rng = np.random.default_rng(recipe.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
+        torch.manual_seed(recipe.seed)
         network = ConvAE()
     network = network.to(device=device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, list(plan.milestones), gamma=plan.gamma)
+    optimiser = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, list(recipe.milestones), gamma=recipe.gamma)
     steps = n_images = 0
     known = len(images) if isinstance(images, Sized) else None
-    total = None if known is None else plan.epochs * (known // plan.batch_size) * len(STRATEGIES[plan.strategy].parts)
-    for epoch in range(1, plan.epochs + 1):
+    total = (
+        None if known is None else recipe.epochs * (known // recipe.batch_size) * len(STRATEGIES[recipe.strategy].parts)
+    )
+    for epoch in range(1, recipe.epochs + 1):
         n_images = 0
-        for batch in _batches(_shuffled(images, plan.shuffle, rng), plan.batch_size):
+        for batch in _batches(_shuffled(images, recipe.shuffle, rng), recipe.batch_size):
             n_images += len(batch)
             # (batch, views, 1, h, w)
             views = torch.stack(
                 [
-                    make_views(transform.to_unit(image[None])[0, 0], size, STRATEGIES[plan.strategy], plan.crops, rng)
+                    make_views(
+                        transform.to_unit(image[None])[0, 0], size, STRATEGIES[recipe.strategy], recipe.crops, rng
+                    )
                     for image in batch
                 ]
             )
             for i in range(views.shape[1]):
-                x = _window(views[:, i], plan.window, rng).to(device).contiguous(memory_format=torch.channels_last)
-                loss = _step(network, optimiser, x, plan.precision)
+                x = _window(views[:, i], recipe.window, rng).to(device).contiguous(memory_format=torch.channels_last)
+                loss = _step(network, optimiser, x, recipe.precision)
                 steps += 1
                 if progress is not None:
                     progress(Step(epoch, steps, loss, total))
         if steps == 0:
-            raise ModelError(f"fewer images than one batch of {plan.batch_size}; give more, or a smaller batch")
+            raise ModelError(f"fewer images than one batch of {recipe.batch_size}; give more, or a smaller batch")
         schedule.step()
     return Trained(network.to(device="cpu").to(memory_format=torch.contiguous_format).eval(), n_images, steps)
 
@@ -194,7 +198,7 @@ def train_model(
     held_out: Iterable[NDArray[Any]],
     *,
     data: str,
-    plan: Plan | None = None,
+    recipe: TrainingRecipe | None = None,
     transform: Transform | None = None,
     layer: int = LATENT,
     pooling: Pooling = "flatten",
@@ -211,7 +215,7 @@ def train_model(
     ----------
     folder
         Target; its name is the model's.
-    images, plan, transform, device, progress
+    images, recipe, transform, device, progress
         As `train_convae` takes them.
     held_out
         Images that only measure the losses which the card tells.
@@ -222,23 +226,23 @@ def train_model(
     replace
         Whether an existing folder gives way.
     """
-    plan, transform = plan or Plan(), transform or Transform()
-    trained = train_convae(images, plan, transform, device=device, progress=progress)
+    recipe, transform = recipe or TrainingRecipe(), transform or Transform()
+    trained = train_convae(images, recipe, transform, device=device, progress=progress)
     losses = measure_losses(trained.network, held_out, transform)
     training = Training(
         data=data,
         seeds=tuple(seeds),
         sim_version=sim_version,
         n_images=trained.n_images,
-        seed=plan.seed,
-        crops=plan.crops,
-        strategy=plan.strategy,
-        window=plan.window,
-        epochs=plan.epochs,
+        seed=recipe.seed,
+        crops=recipe.crops,
+        strategy=recipe.strategy,
+        window=recipe.window,
+        epochs=recipe.epochs,
         steps=trained.steps,
-        batch_size=plan.batch_size,
-        learning_rate=plan.learning_rate,
-        precision=plan.precision,
+        batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        precision=recipe.precision,
         bce=losses.bce,
         bce_excess=losses.bce_excess,
         mse=losses.mse,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from phenoassets.models.card import Card
 from phenoassets.models.convae import POOLED, readout_dim
 from phenoassets.models.registry import SHIPPED, write_model
-from phenoassets.models.training.autoencoder import Plan, Step, train_model, train_pixel_pca
+from phenoassets.models.training.autoencoder import Step, TrainingRecipe, train_model, train_pixel_pca
 from phenoassets.models.transform import Transform
 from phenoassets.virtual_screen import SIM_VERSION, training_images
 
@@ -25,7 +25,7 @@ SEEDS: Final = tuple(range(1000, 1016))
 N_FRAMES: Final = 512
 N_HELD_OUT: Final = 16
 # What two cores train in ten minutes: small batches, narrower arithmetic and windows instead of whole views.
-PLAN: Final = Plan(epochs=2, batch_size=8, milestones=(1,), window=64, precision="bf16")
+RECIPE: Final = TrainingRecipe(epochs=2, batch_size=8, milestones=(1,), window=64, precision="bf16")
 # Of layers 2, 5, 7 and 8, mean or mean and standard deviation, crop or whole frame, this one sets arrested, dying and
 # mixed conditions furthest from the controls, for what it costs (screens of seeds 1900 and 1901, sphered, 36 and 48 h:
 # 4 to 8 times as far as conditions without effect). A whole frame holds ten times the cells of the crop, so chance
@@ -40,7 +40,7 @@ def train_shipped(
     *,
     seeds: tuple[int, ...] = SEEDS,
     n_frames: int = N_FRAMES,
-    plan: Plan = PLAN,
+    recipe: TrainingRecipe = RECIPE,
     device: str = "cpu",
     progress: Callable[[Step], None] | None = None,
 ) -> list[Card]:
@@ -54,7 +54,7 @@ def train_shipped(
         Of the screens, 1000 and above; the last one is held out for the losses on the cards.
     n_frames
         Frames to train on; each gives a square from each of its quarters.
-    plan, device, progress
+    recipe, device, progress
         As `train_convae` takes them.
     """
     images = [square for frame in training_images(seeds[:-1], n_frames) for square in _squares(frame)]
@@ -65,7 +65,7 @@ def train_shipped(
         folder / "convae",
         images,
         held_out,
-        plan=plan,
+        recipe=recipe,
         device=device,
         progress=progress,
         description="Convolutional autoencoder of Dmitrenko, Masiero and Zamboni: the latent, flattened as published",

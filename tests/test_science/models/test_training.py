@@ -12,14 +12,20 @@ from phenoassets.models import load_model
 from phenoassets.models.convae import ConvAE
 from phenoassets.models.pixel_pca import fit_pixel_pca
 from phenoassets.models.training import shipped
-from phenoassets.models.training.autoencoder import Plan, measure_losses, train_convae, train_model, train_pixel_pca
+from phenoassets.models.training.autoencoder import (
+    TrainingRecipe,
+    measure_losses,
+    train_convae,
+    train_model,
+    train_pixel_pca,
+)
 from phenoassets.models.training.crops import STRATEGIES, augment, blur, crop_box, make_views
 from phenoassets.models.training.shipped import SEEDS, train_shipped
 from phenoassets.models.transform import Transform
 from phenoassets.virtual_screen import FIRST_TRAINING_SEED
 
 SMALL = Transform(crop=64, size=32)
-QUICK = Plan(epochs=2, batch_size=4, strategy="1+1+1", window=16, milestones=(1,))
+QUICK = TrainingRecipe(epochs=2, batch_size=4, strategy="1+1+1", window=16, milestones=(1,))
 
 
 def blobs(n, side=64, seed=0):
@@ -113,11 +119,11 @@ def test_the_blur_is_a_gaussian_over_three_pixels_with_mirrored_edges():
 
 def test_training_lowers_the_loss():
     images, held_out = blobs(24), blobs(4, seed=9)
-    plan = Plan(epochs=4, batch_size=4, strategy="1+1+1", window=24)
+    recipe = TrainingRecipe(epochs=4, batch_size=4, strategy="1+1+1", window=24)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(plan.seed)
+        torch.manual_seed(recipe.seed)
         before = measure_losses(ConvAE(), held_out, SMALL)
-    after = measure_losses(train_convae(images, plan, SMALL).network, held_out, SMALL)
+    after = measure_losses(train_convae(images, recipe, SMALL).network, held_out, SMALL)
     assert after.bce_excess < 0.5 * before.bce_excess
     assert after.mse < 0.5 * before.mse
 
@@ -162,7 +168,7 @@ def test_a_trained_model_is_written_with_all_that_made_it(tmp_path):
         blobs(8),
         blobs(2, seed=5),
         data="squares",
-        plan=QUICK,
+        recipe=QUICK,
         transform=SMALL,
         pooling="mean",
         seeds=[1001],
@@ -180,21 +186,21 @@ def test_a_trained_model_is_written_with_all_that_made_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("images", "plan", "message"),
+    ("images", "recipe", "message"),
     [
         (blobs(3), QUICK, "fewer images than one batch of 4"),
         (iter(blobs(8)), QUICK, "can be passed over again"),
-        (blobs(8), Plan(strategy="9+9+9"), "strategy '9\\+9\\+9' must be one of"),
+        (blobs(8), TrainingRecipe(strategy="9+9+9"), "strategy '9\\+9\\+9' must be one of"),
     ],
 )
-def test_a_run_that_cannot_be_is_refused(images, plan, message):
+def test_a_run_that_cannot_be_is_refused(images, recipe, message):
     with pytest.raises(ModelError, match=message):
-        train_convae(images, plan, SMALL)
+        train_convae(images, recipe, SMALL)
 
 
 def test_a_model_needs_images_to_measure_it_on(tmp_path):
     with pytest.raises(ModelError, match="hold some back"):
-        train_model(tmp_path / "m", blobs(8), [], data="squares", plan=QUICK, transform=SMALL)
+        train_model(tmp_path / "m", blobs(8), [], data="squares", recipe=QUICK, transform=SMALL)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -265,9 +271,9 @@ def test_shipped_models_can_be_trained_again_with_one_call(tmp_path, monkeypatch
 
     monkeypatch.setattr(shipped, "training_images", frames)
     monkeypatch.setattr(shipped, "N_HELD_OUT", 1)
-    plan = Plan(epochs=1, batch_size=32, strategy="1+0+0", window=8)
+    recipe = TrainingRecipe(epochs=1, batch_size=32, strategy="1+0+0", window=8)
     for _ in range(2):  # the second time over what is there
-        cards = train_shipped(tmp_path, seeds=(1000, 1001, 1002), n_frames=20, plan=plan)
+        cards = train_shipped(tmp_path, seeds=(1000, 1001, 1002), n_frames=20, recipe=recipe)
         assert [card.name for card in cards] == ["convae", "convae_pooled", "pixel_pca"]
         assert sorted(path.name for path in tmp_path.iterdir()) == ["convae", "convae_pooled", "pixel_pca"]
     assert asked == [((1000, 1001), 20), ((1002,), 1)] * 2  # the last seed is held out
