@@ -5,7 +5,7 @@ No science, no reading of images.
 """
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,7 @@ CHECK = "fits_schema"
 OWNERS = ["team:imaging"]
 
 Figures = Mapping[str, bytes | None] | bytes | None
+Makers = Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class TableAsset:
     figures
         The pictures of it, by name.
     deps
-        Tables that it is made from; of the same model, or of every model where it is of no one model.
+        Tables that it is made from; of the same model, or of every model where it is of no one model. Those that its
+        model does not make are passed over: embeddings are no segmenter's, object_features no model's.
     kinds
         Further kinds of storage or compute, for the UI.
     pool
@@ -88,38 +90,37 @@ def asset_key(table: str, model: str | None = None) -> dg.AssetKey:
 
 def table_assets(
     rows: Iterable[TableAsset],
-    models: Iterable[str],
+    makers: Makers,
     group: str,
     automation: dg.AutomationCondition[Any] | None = None,
 ) -> list[dg.AssetsDefinition]:
-    """Assets of `rows`: one of each, or one for each of `models` where the table is kept per model.
+    """Assets of `rows`: one of each, or one for each of its makers where the table is kept per model.
 
     Parameters
     ----------
     rows
         What to make assets of.
-    models
-        Models that the screen enables.
+    makers
+        Models and segmenters of the screen that make a table; see ``ScreenSettings.makers``.
     group
         Group in the UI: the name of the module that holds the rows.
     automation
         When tables of the screen are refreshed; those of a plate are asked for by sensors.
     """
-    every = tuple(models)
     return [
-        _asset(row, model, every, group, automation if TABLES[row.table].grain == "screen" else None)
+        _asset(row, model, makers, group, automation if TABLES[row.table].grain == "screen" else None)
         for row in rows
-        for model in (every if TABLES[row.table].per_model else (None,))
+        for model in (makers(row.table) if TABLES[row.table].per_model else (None,))
     ]
 
 
-def dependencies(tables: Iterable[str], model: str | None, models: Iterable[str]) -> list[dg.AssetKey]:
-    """Keys of `tables`: of `model` where there is one, else of every model."""
+def dependencies(tables: Iterable[str], model: str | None, makers: Makers) -> list[dg.AssetKey]:
+    """Keys of `tables`: of `model` where there is one, as far as it makes them, else of every maker."""
     return [
         key
         for table in tables
         for key in (
-            [asset_key(table, m) for m in ([model] if model else models)]
+            [asset_key(table, name) for name in makers(table) if model in (None, name)]
             if TABLES[table].per_model
             else [asset_key(table)]
         )
@@ -129,7 +130,7 @@ def dependencies(tables: Iterable[str], model: str | None, models: Iterable[str]
 def _asset(
     row: TableAsset,
     model: str | None,
-    models: tuple[str, ...],
+    makers: Makers,
     group: str,
     automation: dg.AutomationCondition[Any] | None,
 ) -> dg.AssetsDefinition:
@@ -138,7 +139,7 @@ def _asset(
     @dg.asset(
         key=key,
         description=row.about,
-        deps=dependencies(row.deps, model, models),
+        deps=dependencies(row.deps, model, makers),
         partitions_def=PLATES if spec.grain == "plate" else None,
         group_name=group,
         kinds={"parquet", *row.kinds},

@@ -4,12 +4,11 @@ Tables of the screen are refreshed when the data version of what they are made f
 changed nothing; a change that lands while a refresh runs is followed by another.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 
-from assets.factory import OWNERS, dependencies
+from assets.factory import OWNERS, Makers, dependencies
 from phenoassets.sql.views import write_database
 from resources.screen import ScreenResource
 
@@ -41,12 +40,12 @@ def refresh_condition(last: dg.AssetKey | None = None) -> dg.AutomationCondition
     return (wanted & there & ~running & patient).with_label("what it is made from has changed")
 
 
-def warehouse_asset(models: Iterable[str]) -> dg.AssetsDefinition:
+def warehouse_asset(makers: Makers) -> dg.AssetsDefinition:
     """Build the asset that closes the graph: the DuckDB file of views."""
 
     @dg.asset(
         key=WAREHOUSE,
-        deps=dependencies(_LEAVES, None, models),
+        deps=dependencies(_LEAVES, None, makers),
         group_name=GROUP,
         kinds={"duckdb"},
         owners=OWNERS,

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from assets import catalogue, effects, embeddings, images, plates, profiles, trajectories
+from assets import catalogue, effects, embeddings, images, objects, plates, profiles, trajectories
 from assets.factory import table_assets
 from assets.warehouse import WAREHOUSE, refresh_condition, warehouse_asset
 from phenoassets.screen.settings import ScreenSettings, load_screen
@@ -78,8 +78,8 @@ def build_definitions(
 
 def plate_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
     """Assets of a plate, in the order of the pipeline."""
-    groups = (plates, catalogue, images, embeddings, profiles, trajectories)
-    return [asset for group in groups for asset in table_assets(group.PLATE_TABLES, settings.models, _name(group))]
+    groups = (plates, catalogue, images, objects, embeddings, profiles, trajectories)
+    return [asset for group in groups for asset in table_assets(group.PLATE_TABLES, settings.makers, _name(group))]
 
 
 def screen_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
@@ -88,9 +88,9 @@ def screen_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
     made = [
         asset
         for group in (profiles, effects)
-        for asset in table_assets(group.SCREEN_TABLES, settings.models, _name(group), when)
+        for asset in table_assets(group.SCREEN_TABLES, settings.makers, _name(group), when)
     ]
-    return [*made, warehouse_asset(settings.models)]
+    return [*made, warehouse_asset(settings.makers)]
 
 
 def _name(group: ModuleType) -> str:

@@ -118,7 +118,7 @@ def _is_stale(context: dg.SensorEvaluationContext, screen: Screen, store: TableS
 
 
 def _plate_run(screen: Screen, store: TableStore, request: SheetRequest) -> dg.RunRequest:
-    tables = tables_of_sheets(store, request.plate, screen.settings.models, profiles=request.profiles)
+    tables = tables_of_sheets(store, request.plate, screen.settings.makers, profiles=request.profiles)
     return dg.RunRequest(
         run_key=request.run_key,
         partition_key=request.plate,
@@ -147,7 +147,7 @@ def _answer_run(
     """A run of what is stale and what follows from it; of every answer where a plate has left them."""
     if run_key is None:
         return []
-    wanted = {asset_key(table, model) for table, model in with_dependents(stale, screen.settings.models)} | {WAREHOUSE}
+    wanted = {asset_key(table, model) for table, model in with_dependents(stale, screen.settings.makers)} | {WAREHOUSE}
     selection = [key for key in keys if key in wanted or not stale]
     tags = {"phenoassets/reason": "settings"}
     return [dg.RunRequest(run_key=run_key, asset_selection=selection, tags=tags)]

@@ -69,9 +69,10 @@ def prepare_home(home: Home, exports: Path | None, *, models: Sequence[str] = ()
             temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
             read_settings(temporary)
     screen = load_screen(home)
-    lacking = [m for m in models if m not in screen.settings.models]
+    known = (*screen.settings.models, *screen.settings.objects.segmenters)
+    lacking = [m for m in models if m not in known]
     if lacking:
-        listed = ", ".join(screen.settings.models)
+        listed = ", ".join(known)
         raise SettingsError(f"{home.settings_file} lists the models {listed}; add {', '.join(lacking)} there")
     if exports is None and not Path(screen.settings.exports.folder).is_absolute():
         screen.exports.mkdir(parents=True, exist_ok=True)

@@ -146,9 +146,12 @@ def _renamed(frame: pl.DataFrame, manifest: Manifest, plate: str, name: str) -> 
         frame = frame.with_columns(image_ids(frame))
     # The path of an illumination function lies in the home, those of the others among the exports.
     lit = "illumination/plate=" if manifest.table == "illumination" else ""
+    before, after = manifest.zarr, _pixels_of(manifest, name)
+    if manifest.table == "label_images":  # labels lie beside the pictures, whose folder is the plate's
+        before, after = f"{plate}/", f"{name}/"
     for column, old, new in (
         ("path", f"{lit}{plate}/", f"{lit}{name}/"),
-        ("zarr", f"corrected_images/{manifest.zarr}", f"corrected_images/{_pixels_of(manifest, name)}"),
+        ("zarr", f"corrected_images/{before}", f"corrected_images/{after}"),
     ):
         if column in frame.columns:
             text = pl.col(column)

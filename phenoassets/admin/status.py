@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,9 +28,11 @@ from phenoassets.steps.provenance import (
     current_profile_recipe,
     distances_recipe,
     embedding_recipe,
+    features_recipe,
     growth_recipe,
     metrics_recipe,
     model_digest,
+    objects_recipe,
 )
 from phenoassets.steps.rejected import DUPLICATE
 from phenoassets.store.home import Home, check_plate_name
@@ -142,9 +145,13 @@ def stale_small_tables(screen: Screen, store: TableStore, plate: str) -> list[st
     One that holds no recipe is by an earlier version, of which that cannot be said.
     """
     wanted: list[tuple[str, str | None, Callable[[], str]]] = []
-    for model in screen.settings.models:
-        wanted.append(("well_profiles", model, partial(current_profile_recipe, screen, store, plate, model)))
-        wanted.append(("temporal_distances", model, partial(distances_recipe, screen, store, plate, model)))
+    makers = screen.settings.makers
+    for table, recipe_of in (
+        ("well_profiles", current_profile_recipe),
+        ("temporal_distances", distances_recipe),
+        ("well_counts", objects_recipe),
+    ):
+        wanted += [(table, name, partial(recipe_of, screen, store, plate, name)) for name in makers(table)]
     wanted.append(("growth_curves", None, lambda: growth_recipe(screen, store, plate, confluence_table(screen, plate))))
     wanted.append(("vendor_metrics", None, lambda: metrics_recipe(store, plate, metric_tables(screen, plate))))
     stale = []
@@ -240,7 +247,7 @@ def _tables_of_plate(screen: Screen, store: TableStore, plate: str) -> Iterator[
     for table in TABLES.values():
         if table.grain != "plate" or table.name == "rejected_files":
             continue
-        for model in screen.settings.models if table.per_model else (None,):
+        for model in screen.settings.makers(table.name) if table.per_model else (None,):
             name = f"{table.name}/{model}" if model else table.name
             yield name, store.parts(table.name, model, plate)
 
@@ -257,10 +264,14 @@ def stale_layers(screen: Screen, store: TableStore, plate: str) -> Iterator[str]
             wanted["embeddings", model] = embedding_recipe(screen, model_digest(screen, model), calibration)
         except PhenoassetsError:
             continue
-    for (table, name), recipe in wanted.items():
-        found = store.recipes(table, name, plate).get(plate, set())
+    for table, recipe_of in (("objects", objects_recipe), ("object_features", features_recipe)):
+        for name in screen.settings.makers(table):
+            with suppress(PhenoassetsError):
+                wanted[table, name] = recipe_of(screen, store, plate, name)
+    for (table, maker), recipe in wanted.items():
+        found = store.recipes(table, maker, plate).get(plate, set())
         if found and (found != {recipe} or (table == "corrected_images" and _lacks_a_channel(screen, store, plate))):
-            yield f"{table}/{name}" if name else table
+            yield f"{table}/{maker}" if maker else table
 
 
 def _lacks_a_channel(screen: Screen, store: TableStore, plate: str) -> bool:

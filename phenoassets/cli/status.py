@@ -123,10 +123,9 @@ def _row(
 
 def _shortened(screen: Screen, missing: list[str]) -> Iterator[str]:
     """Layers, with the models left out where a layer lacks all of them."""
-    n_models = len(screen.settings.models)
     tables = [layer.split("/", maxsplit=1)[0] for layer in missing]
     for layer, table in zip(missing, tables, strict=True):
-        if "/" not in layer or tables.count(table) < n_models:
+        if "/" not in layer or tables.count(table) < len(screen.settings.makers(table)):
             yield layer
         elif missing[tables.index(table)] == layer:
             yield table

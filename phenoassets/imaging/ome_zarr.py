@@ -115,19 +115,8 @@ def image_document(
 
     Time is in hours and space in µm where they are known; what is not has no unit, and a scale of 1.
     """
-    pixel = 1.0 if um_per_pixel is None else float(um_per_pixel)
-    between = interval_hours(scans)
-    space: dict[str, str] = {"type": "space"} if um_per_pixel is None else {"type": "space", "unit": "micrometer"}
-    time: dict[str, str] = {"type": "time"} if between is None else {"type": "time", "unit": "hour"}
-    kinds = (time, {"type": "channel"}, space, space)
-    scale = [1.0 if between is None else between, 1.0, pixel, pixel]
     integer = np.dtype(dtype).kind == "u"
     top = float(np.iinfo(np.dtype(dtype)).max) if integer else 1.0
-    multiscale = {
-        "name": name,
-        "axes": [{"name": axis, **kind} for axis, kind in zip(AXES, kinds, strict=True)],
-        "datasets": [{"path": ARRAY, "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
-    }
     shown = [
         {
             "label": channel,
@@ -137,7 +126,34 @@ def image_document(
         }
         for channel in channels
     ]
-    return group_document({"ome": {"version": VERSION, "multiscales": [multiscale], "omero": {"channels": shown}}})
+    multiscales = [_multiscale(name, um_per_pixel, scans)]
+    return group_document({"ome": {"version": VERSION, "multiscales": multiscales, "omero": {"channels": shown}}})
+
+
+def labels_document(names: Sequence[str]) -> bytes:
+    """``zarr.json`` of the group ``labels`` of an image group: which label images it has."""
+    return group_document({"ome": {"version": VERSION, "labels": list(names)}})
+
+
+def label_document(name: str, um_per_pixel: float | None, scans: Sequence[str] = ()) -> bytes:
+    """``zarr.json`` of a label image, on the axes of its image with a single channel."""
+    source = {"image": "../../"}
+    ome = {"multiscales": [_multiscale(name, um_per_pixel, scans)], "image-label": {"source": source}}
+    return group_document({"ome": {"version": VERSION, **ome}})
+
+
+def _multiscale(name: str, um_per_pixel: float | None, scans: Sequence[str]) -> dict[str, Any]:
+    pixel = 1.0 if um_per_pixel is None else float(um_per_pixel)
+    between = interval_hours(scans)
+    space: dict[str, str] = {"type": "space"} if um_per_pixel is None else {"type": "space", "unit": "micrometer"}
+    time: dict[str, str] = {"type": "time"} if between is None else {"type": "time", "unit": "hour"}
+    kinds = (time, {"type": "channel"}, space, space)
+    scale = [1.0 if between is None else between, 1.0, pixel, pixel]
+    return {
+        "name": name,
+        "axes": [{"name": axis, **kind} for axis, kind in zip(AXES, kinds, strict=True)],
+        "datasets": [{"path": ARRAY, "coordinateTransformations": [{"type": "scale", "scale": scale}]}],
+    }
 
 
 def array_document(

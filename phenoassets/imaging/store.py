@@ -131,13 +131,13 @@ class PlateStore:
         StoreError
             When there is no store, or no space or permission.
         """
-        with self._lock, _faults_named(self.path):
+        with self._lock, faults_named(self.path):
             self._write_plate(self.contents, name)
             self.name = name
 
     def remove(self) -> None:
         """Delete the plate's store and what a killed run left of it; nothing happens where there is none."""
-        with self._lock, _faults_named(self.path):
+        with self._lock, faults_named(self.path):
             self._drop_drafts()
             if self.path.is_dir():
                 shutil.rmtree(self.path)
@@ -191,7 +191,7 @@ class PlateStore:
         StalenessError
             When the store holds pictures of another recipe.
         """
-        with self._lock, _faults_named(self.path):
+        with self._lock, faults_named(self.path):
             fresh = Contents(scans_per_shard=scans_per_shard, checksums=CHECKSUMS)
             new = self._load() if self.exists else fresh
             wells = sorted(set(wells))
@@ -264,7 +264,7 @@ class PlateStore:
         plane = contents.channels.index(channel)
         with self._lock:
             writing = self._writing[place]
-        with writing, _faults_named(self.path):
+        with writing, faults_named(self.path):
             array = self._array(place)
             for positions in by_shard.values():
                 positions.sort(key=lambda position: indices[position])
@@ -324,7 +324,7 @@ class PlateStore:
         """Every picture of a well's field in one channel, shape (scans, height, width); zeros where there is none."""
         contents = self.contents
         place = self._place(contents, well, field, channel)
-        with _faults_named(self.path), _damage_named(self, f"{well} field {field} {channel}"):
+        with faults_named(self.path), damage_named(self, f"{well} field {field} {channel}"):
             pictures = np.asarray(self._array(place)[:, contents.channels.index(channel)])
         return pictures.astype(contents.dtypes[channel], copy=False)
 
@@ -340,7 +340,7 @@ class PlateStore:
                     f"{len(contents.scans)} scans"
                 )
         plane = contents.channels.index(channel)
-        with _faults_named(self.path), _damage_named(self, f"{well} field {field} {channel}"):
+        with faults_named(self.path), damage_named(self, f"{well} field {field} {channel}"):
             array = self._array(place)
             stack = [picture for first, end in _runs(indices) for picture in np.asarray(array[first:end, plane])]
         for index, picture in zip(indices, stack, strict=True):
@@ -360,7 +360,7 @@ class PlateStore:
     def _array(self, place: str) -> zarr.Array[Any]:
         array = self._arrays.get(place)
         if array is None:
-            array = zarr.open_array(_FlushedStore(self.path), path=f"{place}/{hcs.ARRAY}", mode="r+", zarr_format=3)
+            array = zarr.open_array(FlushedStore(self.path), path=f"{place}/{hcs.ARRAY}", mode="r+", zarr_format=3)
             self._arrays[place] = array
         return array
 
@@ -456,7 +456,7 @@ class PlateStore:
     def _write_document(self, name: str, content: bytes) -> None:
         target = self.path / name
         if not target.is_file() or target.read_bytes() != content:
-            _put(target, content, self.path)
+            put_flushed(target, content, self.path)
 
 
 def _runs(indices: Sequence[int]) -> list[tuple[int, int]]:
@@ -476,15 +476,16 @@ def image_shape(contents: Contents) -> tuple[int, int]:
     return height, width
 
 
-class _FlushedStore(LocalStore):
+class FlushedStore(LocalStore):
     """zarr's local store, but a file is flushed before it is renamed, and half-written ones lie beside the plate."""
 
     async def set(self, key: str, value: Any) -> None:
+        """Put `value` at `key`."""
         await self._ensure_open()
-        await asyncio.to_thread(_put, self.root / key, value.as_buffer_like(), self.root)
+        await asyncio.to_thread(put_flushed, self.root / key, value.as_buffer_like(), self.root)
 
 
-def _put(target: Path, content: Any, plate: Path) -> None:
+def put_flushed(target: Path, content: Any, plate: Path) -> None:
     """Write a file beside the plate, flush it and rename it: after a kill there is the old one or the new one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = plate.with_name(f".{plate.name}.{os.getpid()}-{threading.get_ident()}.tmp")
@@ -496,7 +497,7 @@ def _put(target: Path, content: Any, plate: Path) -> None:
 
 
 @contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
+def faults_named(path: Path) -> Iterator[None]:
     """Say what a full disk or a closed folder means for the plate."""
     try:
         yield
@@ -509,7 +510,7 @@ def _faults_named(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _damage_named(store: PlateStore, where: str) -> Iterator[None]:
+def damage_named(store: PlateStore, where: str) -> Iterator[None]:
     """Say where pixels are not those that were written; zarr's codecs raise what they like."""
     try:
         yield

@@ -7,7 +7,7 @@ sheet, and no image file is looked at. When tables are recomputed is decided by 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def read_sheets(
 
 
 def tables_of_sheets(
-    store: TableStore, plate: str, models: Iterable[str], *, profiles: bool
+    store: TableStore, plate: str, makers: Callable[[str], Iterable[str]], *, profiles: bool
 ) -> list[tuple[str, str | None]]:
     """Tables (and models) of a plate that its sheets make stale, as far as what they are made from is there."""
     tables: list[tuple[str, str | None]] = [("plates", None), ("plate_maps", None)]
@@ -87,9 +87,11 @@ def tables_of_sheets(
         tables.append(("vendor_metrics", None))
     if store.parts("image_quality", plate=plate):
         tables.append(("growth_curves", None))
-    for model in models:
-        if profiles and store.parts("embeddings", model, plate):
+    distances = set(makers("temporal_distances"))
+    for model in makers("well_profiles"):
+        if profiles and any(store.parts(table, model, plate) for table in ("embeddings", "object_features")):
             tables.append(("well_profiles", model))
-        if store.parts("well_profiles", model, plate) or ("well_profiles", model) in tables:
+        made = store.parts("well_profiles", model, plate) or ("well_profiles", model) in tables
+        if made and model in distances:
             tables.append(("temporal_distances", model))
     return tables

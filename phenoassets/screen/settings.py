@@ -17,14 +17,17 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from phenoassets.errors import SettingsError
+from phenoassets.errors import PhenoassetsError, SettingsError
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.imaging.estimators import ESTIMATORS
 from phenoassets.incucyte.names import channel_in
 from phenoassets.incucyte.numbers import DecimalMarkError, Numbers, decide
 from phenoassets.incucyte.plate_maps.controls import NEVER, ControlRules, Untreated
 from phenoassets.screen.csv_sheets import TextSheet, read_text_sheet
+from phenoassets.segmentation import VIEWS
+from phenoassets.segmentation.segmenters import check_segmenter
 from phenoassets.store.home import Home, check_model_name, check_plate_name
+from phenoassets.store.schemas import TABLES
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -205,6 +208,35 @@ class Phenotypes(_Section):
     seed: Seed = 27
 
 
+class Objects(_Section):
+    """How images become objects: cells and dead bodies."""
+
+    segmenters: tuple[str, ...] = Field(
+        (), description="names of phenoassets.segmentation.SEGMENTERS; each makes tables of its own, none by default"
+    )
+    channel: str = Field("phase", description="channel that is segmented; one of the screen's")
+    scans: Literal["two", "all"] = Field(
+        "two",
+        description="two: the last scan before treatment (the first where none is known) and the last scan; all: every "
+        "scan, which answers over time need",
+    )
+    views: Annotated[int, Field(ge=1, le=len(VIEWS))] = Field(
+        1, description="views of test-time augmentation: 1 none, 6 as published, 8 all; each costs as much as the first"
+    )
+    features: bool = Field(True, description="whether objects are measured, and their medians answer as one more model")
+
+    @model_validator(mode="after")
+    def _segmenters_are_known(self) -> Objects:
+        for name in self.segmenters:
+            try:
+                check_segmenter(name)
+            except PhenoassetsError as error:
+                raise ValueError(str(error)) from None
+        if len(set(self.segmenters)) != len(self.segmenters):
+            raise ValueError("segmenters names a segmenter twice")
+        return self
+
+
 class Refresh(_Section):
     """When the screen's answers are recomputed."""
 
@@ -234,6 +266,7 @@ class ScreenSettings(_Section):
     treatments: Treatments = Treatments()
     trajectories: Trajectories = Trajectories()
     phenotypes: Phenotypes = Phenotypes()
+    objects: Objects = Objects()
     refresh: Refresh = Refresh()
     storage: Storage = Storage()
 
@@ -249,11 +282,26 @@ class ScreenSettings(_Section):
             raise ValueError("channels is empty; name at least one, for instance phase")
         if self.primary_model not in self.models:
             raise ValueError(f"primary_model {self.primary_model!r} is not among models {list(self.models)}")
+        if both := sorted(set(self.models) & set(self.objects.segmenters)):
+            raise ValueError(f"{both[0]!r} is a model and a segmenter; their tables would lie in one folder")
+        if self.objects.segmenters and self.objects.channel not in self.channels:
+            raise ValueError(f"objects.channel {self.objects.channel!r} is not among channels {list(self.channels)}")
         if self.trajectories.metric not in self.trajectories.metrics:
             raise ValueError("trajectories.metric is not among trajectories.metrics")
         if self.trajectories.features not in self.trajectories.stored_features:
             raise ValueError("trajectories.features is not among trajectories.stored_features")
         return self
+
+    def makers(self, table: str) -> tuple[str, ...]:
+        """Models and segmenters that make a `table` of their own; none for a table that is kept once."""
+        spec = TABLES[table]
+        if not spec.per_model:
+            return ()
+        chosen = self.objects
+        made = {"objects"} | ({"features"} if chosen.features else set())
+        made |= {"course"} if chosen.features and chosen.scans == "all" else set()
+        models = self.models if spec.of_models else ()
+        return models + (chosen.segmenters if spec.of_segmenters in made else ())
 
 
 # A channel's name becomes part of file names.

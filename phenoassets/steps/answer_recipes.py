@@ -128,7 +128,7 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
     ),
     "effect_agreement": _Answer(
         1,
-        lambda screen: screen.settings.models,
+        lambda screen: screen.settings.makers("temporal_clusters"),
         answers=("temporal_clusters", "curated_effects"),
         every_model=True,
     ),
@@ -187,8 +187,12 @@ class AnswerRecipes:
                 # A plate that is left out counts only as such: what its tables hold makes no difference.
                 held = [self._digest(name, model, plate) for name in answer.plate_tables] if usable else None
                 inputs.append([plate, held])
-        models = self.screen.settings.models if answer.every_model else (model,)
-        inputs += [self._digest(name, one) for name in answer.answers for one in models]
+        makers = self.screen.settings.makers
+        inputs += [
+            self._digest(name, one)
+            for name in answer.answers
+            for one in (makers(name) if answer.every_model else (model,))
+        ]
         inputs += [self._curated] if answer.curated else []
         settings = digest_of(answer.settings(self.screen))[:16]
         return AnswerRecipe(settings, digest_of(answer.version, answer.rules())[:16], digest_of(inputs)[:16])
@@ -197,7 +201,7 @@ class AnswerRecipes:
         """Tables of the screen that were made and are stale, in the order in which they are made from each other."""
         found: list[StaleAnswer] = []
         for table, answer in _ANSWERS.items():
-            for model in self.screen.settings.models if TABLES[table].per_model else (None,):
+            for model in self.screen.settings.makers(table) if TABLES[table].per_model else (None,):
                 if not self.store.parts(table, model):
                     continue
                 on_disk = {recipe for one in self.store.recipes(table, model).values() for recipe in one}
@@ -255,12 +259,16 @@ def stale_answers(screen: Screen, store: TableStore) -> list[StaleAnswer]:
     return AnswerRecipes(screen, store).stale()
 
 
-def with_dependents(stale: Sequence[StaleAnswer], models: tuple[str, ...]) -> list[tuple[str, str | None]]:
+def with_dependents(
+    stale: Sequence[StaleAnswer], makers: Callable[[str], Sequence[str]]
+) -> list[tuple[str, str | None]]:
     """Tables (and models) of `stale` and those that are made from them, in the order in which they are made."""
     wanted = {(one.table, one.model) for one in stale}
     for table, answer in _ANSWERS.items():
-        for model in models if TABLES[table].per_model else (None,):
-            sources = {(name, one) for name in answer.answers for one in (models if answer.every_model else (model,))}
+        for model in makers(table) if TABLES[table].per_model else (None,):
+            sources = {
+                (name, one) for name in answer.answers for one in (makers(name) if answer.every_model else (model,))
+            }
             if sources & wanted:
                 wanted.add((table, model))
     order = list(_ANSWERS)

@@ -248,7 +248,7 @@ def sum_up_drugs(screen: Screen, store: TableStore, name: str) -> StepResult:
 def compare(screen: Screen, store: TableStore) -> StepResult:
     """Effects by every pair of the screen's models, each as its own rules name them."""
     recipe = answer_recipe(screen, store, "effect_agreement")
-    models = list(screen.settings.models)
+    models = list(screen.settings.makers("temporal_clusters"))
     clusters = store.read("temporal_clusters").filter(pl.col("model").is_in(models))
     ruled = store.read("curated_effects").select("model", "condition_id", "computed_effect")
     ruled = ruled.with_columns(pl.lit(value=True).alias("_curated"))

@@ -18,12 +18,16 @@ from phenoassets.normalization_sweep import candidates, chosen_recipe, sweep
 from phenoassets.phenotypes import map_phenotypes
 from phenoassets.profiles import answer_channel, combine_channels, endpoint_profiles, well_profiles
 from phenoassets.screen.settings import Screen
+from phenoassets.segmentation.counts import feature_profiles
+from phenoassets.segmentation.measurements import PROFILED
 from phenoassets.sphering import Spherizer
 from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.provenance import (
     calibration_of,
     current_profile_recipe,
     embedding_recipe,
+    feature_profile_recipe,
+    features_recipe,
     model_digest,
     profile_recipe,
     require_recipe,
@@ -189,8 +193,10 @@ _JOINED = "combined.parquet"
 
 
 def profile(screen: Screen, store: TableStore, plate: str, name: str) -> StepResult:
-    """Make the profiles of every well and scan of a plate from its embeddings."""
+    """Make the profiles of every well and scan of a plate from its embeddings, or a segmenter's from its objects."""
     settings = screen.settings
+    if name in settings.objects.segmenters:
+        return _profile_objects(screen, store, plate, name)
     embedded = embedding_recipe(screen, model_digest(screen, name), calibration_of(store, plate))
     require_recipe(store, "embeddings", plate, embedded, name)
     recipe = profile_recipe(screen, embedded)
@@ -218,6 +224,40 @@ def profile(screen: Screen, store: TableStore, plate: str, name: str) -> StepRes
     ids = store.read("embeddings", name, plate, ["image_id"])
     notes = {"wells": single["well"].n_unique(), "scans": single["scan"].n_unique()}
     return StepResult("well_profiles", total, total, version_of(ids, recipe, keep.sort("image_id").rows()), notes)
+
+
+def _profile_objects(screen: Screen, store: TableStore, plate: str, name: str) -> StepResult:
+    """Make the profiles of a segmenter: the features' medians of each image, averaged over a well's images.
+
+    They stand under the channel that the answers are drawn from, whichever channel is segmented.
+    """
+    require_recipe(store, "object_features", plate, features_recipe(screen, store, plate, name), name)
+    recipe = feature_profile_recipe(screen, store, plate, name)
+    scans = store.read("label_images", name, plate, ["scan"])["scan"].unique().sort().to_list()
+    made = []
+    for start in range(0, len(scans), _SCANS_AT_ONCE):
+        few = pl.col("scan").is_in(scans[start : start + _SCANS_AT_ONCE])
+        found = store.scan("object_features", name, plate).filter(few).collect()
+        edge = store.scan("objects", name, plate, ["image_id", "object", "edge", "scan"]).filter(few).collect()
+        if found.height:
+            made.append(feature_profiles(found, edge))
+    if not made:
+        raise ProfileError(f"plate {plate} has no object by {name} to make profiles of; look at its images")
+    channel = answer_channel(screen.settings.channels)
+    frame = pl.concat(made).with_columns(pl.lit(name).alias("model"), pl.lit(channel).alias("channel"))
+    part = _JOINED if len(screen.settings.channels) > 1 else SINGLE
+    with store.together():
+        store.write(
+            "well_profiles",
+            frame.select(TABLES["well_profiles"].names),
+            model=name,
+            plate=plate,
+            part=part,
+            recipe=recipe,
+        )
+        store.drop_part("well_profiles", SINGLE if part == _JOINED else _JOINED, model=name, plate=plate)
+    notes = {"wells": frame["well"].n_unique(), "scans": frame["scan"].n_unique(), "features": ", ".join(PROFILED)}
+    return StepResult("well_profiles", frame.height, frame.height, version_of(frame, recipe), notes)
 
 
 def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -> pl.DataFrame:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from shlex import quote as quoted
 
 import polars as pl
 
 from phenoassets.errors import ProfileError, StalenessError
+from phenoassets.imaging.confluence import checked_um
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.models import load_card
 from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
+from phenoassets.segmentation import load_segmenter
+from phenoassets.segmentation.measurements import PROFILED
 from phenoassets.store.digests import frame_digest
 from phenoassets.store.tables import TableStore, digest_of
 
@@ -27,6 +31,8 @@ def model_digest(screen: Screen, name: str) -> str:
 
 # Raised when the meaning of an image-level table changes; every plate is then stale.
 SCHEMA_VERSION = 1
+# Raised when a feature of objects changes its meaning; their features and profiles are then stale.
+FEATURES_VERSION = 1
 
 
 def version_of(frame: pl.DataFrame, *more: object) -> str:
@@ -91,8 +97,53 @@ def profile_recipe(screen: Screen, embedding: str) -> str:
     return digest_of("profile", embedding, settings.profiles.method, settings.quality.drop_flagged, settings.channels)
 
 
+@lru_cache(maxsize=8)
+def segmenter_digest(name: str) -> str:
+    """Digest of all that changes what a segmenter finds."""
+    return load_segmenter(name).card.digest
+
+
+def objects_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of what makes a plate's objects: segmenter, views, pixel size, correction, and where the pictures lie.
+
+    Raises
+    ------
+    ProfileError
+        If the plate has no calibration or no corrected image yet.
+    """
+    pixels = store.pixels(plate)
+    if pixels is None:
+        raise ProfileError(f"plate {plate} has no corrected images yet; materialize corrected_images first")
+    chosen = screen.settings.objects
+    size = checked_um(screen.plate_row(plate)["um_per_pixel"])
+    correction = correction_recipe(screen, calibration_of(store, plate))
+    # Labels lie beside the pictures: where these move to another generation, the labels have to be made again.
+    return digest_of(
+        "objects", segmenter_digest(name), chosen.views, chosen.channel, f"{size:g}", correction, pixels.name
+    )
+
+
+def features_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of what makes the features of a plate's objects; raises as `objects_recipe`."""
+    return digest_of("features", FEATURES_VERSION, objects_recipe(screen, store, plate, name))
+
+
+def feature_profile_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of what makes profiles of features; raises as `objects_recipe`."""
+    settings = screen.settings
+    features = features_recipe(screen, store, plate, name)
+    return digest_of(
+        "feature profile", features, settings.objects.scans, settings.quality.drop_flagged, settings.channels, PROFILED
+    )
+
+
 def current_profile_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
-    """Digest of the recipe that a profile of this plate and model now comes from; raises as `calibration_of`."""
+    """Digest of the recipe that a profile of this plate and model or segmenter now comes from.
+
+    Raises as `calibration_of`.
+    """
+    if name in screen.settings.objects.segmenters:
+        return feature_profile_recipe(screen, store, plate, name)
     digest = model_digest(screen, name)
     return profile_recipe(screen, embedding_recipe(screen, digest, calibration_of(store, plate)))
 

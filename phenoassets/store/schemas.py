@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 
@@ -47,7 +47,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: `grain` (``plate`` or ``screen``) owns a file of it; `per_model`: each model has its own."""
+    """One table: `grain` (``plate`` or ``screen``) owns a file of it; `per_model`: each model has its own.
+
+    Of a table per model, `of_segmenters` says from when on segmenters have their own too: ``objects`` always,
+    ``features`` where objects are measured, ``course`` where every scan is; `of_models` whether models have any.
+    """
 
     name: str
     meaning: str
@@ -55,6 +59,8 @@ class Table:
     columns: tuple[Column, ...]
     grain: str = "plate"
     per_model: bool = False
+    of_models: bool = True
+    of_segmenters: Literal["", "objects", "features", "course"] = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,6 +175,8 @@ VECTOR: Final = Vector()
 
 _FLOATS = pl.List(pl.Float64)
 _MODEL = _c("model", STR, "Model that made the vectors")
+_SEGMENTER = _c("segmenter", STR, "Segmenter that found the objects")
+_OBJECT = _c("object", I32, "Number of the object in its label image, from 1")
 _PLATE = _c("plate", STR, "Plate: name of its folder among the exports")
 _WELL = _c("well", STR, "Well, zero-padded: A01")
 _CHANNEL = _c("channel", STR, "Channel: phase, green, red, ...")
@@ -369,6 +377,103 @@ _ALL: Final = (
             _c("profile", VECTOR, "Profile"),
         ),
         per_model=True,
+        of_segmenters="features",
+    ),
+    Table(
+        "label_images",
+        "Where the labels of each segmented image lie in its plate's OME-Zarr; one counts once its row stands here.",
+        ("segmenter", "image_id"),
+        (
+            _SEGMENTER,
+            *_IMAGE,
+            _c("zarr", STR, "Image group, relative to the home"),
+            _c("labels", STR, "Labels group within the image group"),
+            _c("index", I32, "Position on the time axis"),
+            _c("um_per_pixel", F64, "Size of a pixel that was used", "µm"),
+            _c("n_objects", I32, "Objects"),
+            _c("foreground", F64, "Fraction of the area that objects cover"),
+        ),
+        per_model=True,
+        of_models=False,
+        of_segmenters="objects",
+    ),
+    Table(
+        "objects",
+        "One row an object: a cell or a dead body.",
+        ("segmenter", "image_id", "object"),
+        (
+            _SEGMENTER,
+            *_IMAGE,
+            _OBJECT,
+            _c("x", F64, "Centre, from the left edge", "px"),
+            _c("y", F64, "Centre, from the top edge", "px"),
+            _c("box_left", I32, "First column of its box", "px"),
+            _c("box_top", I32, "First row of its box", "px"),
+            _c("box_right", I32, "Column after its box", "px"),
+            _c("box_bottom", I32, "Row after its box", "px"),
+            _c("area_um2", F64, "Area", "µm²"),
+            _c("edge", BOOL, "Whether it touches the edge of the image"),
+            _maybe("dead", F64, "Probability of a dead body; null where the segmenter cannot tell"),
+            _maybe("agreement", F64, "Mean IoU of its best matches in the single views; null with one view"),
+        ),
+        per_model=True,
+        of_models=False,
+        of_segmenters="objects",
+    ),
+    Table(
+        "object_features",
+        "Shape and intensity of each object; lengths in µm but where a unit says otherwise.",
+        ("segmenter", "image_id", "object"),
+        (
+            _SEGMENTER,
+            *_IMAGE,
+            _OBJECT,
+            _c("area", F64, "Area", "px"),
+            _c("mean_intensity", F64, "Mean grey value of the corrected image"),
+            _c("bbox_sum", F64, "Sum of the box's four coordinates, as published: says where it lies", "px"),
+            _c("eccentricity", F64, "Eccentricity of the ellipse with its second moments; 0 is a circle"),
+            _c("solidity", F64, "Area over that of the convex hull"),
+            _c("area_um2", F64, "Area", "µm²"),
+            _c("perimeter_um", F64, "Perimeter (Crofton, four directions)", "µm"),
+            _c("form_factor", F64, "4 pi area over the square of the perimeter; 1 is a circle"),
+            _c("extent", F64, "Area over that of the box"),
+            _c("box_height_um", F64, "Height of the box", "µm"),
+            _c("box_width_um", F64, "Width of the box", "µm"),
+            _c("major_axis_um", F64, "Longer axis of the ellipse", "µm"),
+            _c("minor_axis_um", F64, "Shorter axis of the ellipse", "µm"),
+            _c("holes", F64, "Holes"),
+            _c("intensity_std", F64, "Standard deviation of the grey values"),
+            _c("relative_intensity", F64, "Mean grey value over the image's median"),
+            _c("relative_std", F64, "Standard deviation over the image's median"),
+            _c("relative_q05", F64, "5 % quantile over the image's median"),
+            _c("relative_q95", F64, "95 % quantile over the image's median"),
+            _c("relative_rim", F64, "Mean of the pixels at its outline over the image's median"),
+            _c("texture", F64, "Mean absolute difference of neighbouring pixels over the image's median"),
+            _maybe("nearest_um", F64, "To the centre of the nearest object; null where it is alone", "µm"),
+        ),
+        per_model=True,
+        of_models=False,
+        of_segmenters="features",
+    ),
+    Table(
+        "well_counts",
+        "Objects of each well and scan: how many live, what they cover, which share is dead.",
+        ("segmenter", "plate", "well", "scan"),
+        (
+            _SEGMENTER,
+            _PLATE,
+            _WELL,
+            _SCAN,
+            _c("n_images", I32, "Images that were segmented"),
+            _c("n_objects", I64, "Objects in them"),
+            _maybe("viable_count", I64, "Objects that are living cells; null where the segmenter cannot tell"),
+            _maybe("viable_area", F64, "Fraction of the area that living cells cover"),
+            _maybe("dead_fraction", F64, "Dead bodies over objects; null without objects"),
+            _maybe("median_area_um2", F64, "Median area of an object that does not touch the edge", "µm²"),
+        ),
+        per_model=True,
+        of_models=False,
+        of_segmenters="objects",
     ),
     Table(
         "vendor_metrics",
@@ -423,6 +528,7 @@ _ALL: Final = (
             _c("n_controls", I32, "Control wells"),
         ),
         per_model=True,
+        of_segmenters="course",
     ),
     Table(
         "sphered_profiles",
@@ -440,6 +546,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="features",
     ),
     Table(
         "sphering_sweep",
@@ -462,6 +569,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="features",
     ),
     Table(
         "retrieval_scores",
@@ -482,6 +590,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="features",
     ),
     Table(
         "strong_treatments",
@@ -501,6 +610,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="features",
     ),
     Table(
         "temporal_clusters",
@@ -525,6 +635,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="course",
     ),
     Table(
         "temporal_centers",
@@ -540,6 +651,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="course",
     ),
     Table(
         "cluster_scores",
@@ -559,6 +671,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="course",
     ),
     Table(
         "drug_effects",
@@ -603,6 +716,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="course",
     ),
     Table(
         "effect_agreement",
@@ -632,6 +746,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="course",
     ),
     Table(
         "phenotypes",
@@ -649,6 +764,7 @@ _ALL: Final = (
         ),
         grain="screen",
         per_model=True,
+        of_segmenters="features",
     ),
 )
 

@@ -121,5 +121,5 @@ def test_a_table_by_an_earlier_version_is_stale_in_every_part(answered, store):
 def test_what_is_made_from_a_stale_table_is_recomputed_with_it(answered, store):
     configure(answered, "[trajectories]\nk = 3\n")
     screen = load_screen(answered)
-    found = with_dependents(stale_answers(screen, store), screen.settings.models)
+    found = with_dependents(stale_answers(screen, store), screen.settings.makers)
     assert found == [("temporal_clusters", MODEL), ("drug_effects", MODEL), ("effect_agreement", None)]

@@ -54,7 +54,7 @@ def test_a_table_by_one_schema_one_step_one_figure_and_one_row(home, monkeypatch
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(factory.PLATE_PARTITION, ["P1"])
         done = dg.materialize(
-            factory.table_assets([row], ["m"], "images"),
+            factory.table_assets([row], lambda _: ["m"], "images"),
             instance=instance,
             partition_key="P1",
             resources={

@@ -20,10 +20,10 @@ ORDER = (
     "virtual_screen",
     "incucyte",
     "imaging",
+    "segmentation",
     "screen",
     "models",
     "learning",
-    "segmentation",
     "profiles",
     "sphering",
     "embedding",
@@ -42,10 +42,11 @@ ORDER = (
     "definitions",
     "cli",
 )
-GROUPS = ("plates", "catalogue", "images", "embeddings", "profiles", "trajectories", "effects")
+GROUPS = ("plates", "catalogue", "images", "objects", "embeddings", "profiles", "trajectories", "effects")
 # Tables that an asset of another table writes along with its own: table -> asset.
 WRITTEN_WITH = {
     "rejected_files": "raw_images",
+    "label_images": "objects",
     "temporal_centers": "temporal_clusters",
     "curated_effects": "temporal_clusters",
 }

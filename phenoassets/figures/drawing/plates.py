@@ -6,7 +6,7 @@ the caller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,6 +130,31 @@ def quality(wells: pl.DataFrame, scans: pl.DataFrame, *, title: str = "Image qua
     _heat(axes["flagged"], wells, "flagged", size, "Images flagged", "Oranges", (0.0, worst))
     _heat(axes["confluence"], wells, "confluence", size, "Confluence, mean over time", "YlGn", (0.0, 1.0))
     _coverage(axes["scans"], scans, x_label)
+    return style.to_png(figure)
+
+
+def well_values(
+    wells: pl.DataFrame, shown: Mapping[str, tuple[str, str, tuple[float, float] | None]], *, title: str, note: str = ""
+) -> bytes:
+    """Several numbers of each well, each as a plate of its own.
+
+    Parameters
+    ----------
+    wells
+        One row a well: row, column and the numbers; null where there is none.
+    shown
+        Heading, colours and limits of each column; with limits the scale is in percent.
+    """
+    size = plate_size(wells["row"].to_list(), wells["column"].to_list())
+    across = min(3, len(shown))
+    down = -(-len(shown) // across)
+    figure = style.new_figure(3.5 * across, 0.7 + 3.1 * down)
+    axes = np.asarray(figure.subplots(down, across, squeeze=False)).ravel()
+    for ax, (column, (heading, colours, limits)) in zip(axes, shown.items(), strict=False):
+        _heat(ax, wells, column, size, heading, colours, limits)
+    for ax in axes[len(shown) :]:
+        style.hide_axes(ax)
+    style.set_title(figure, style.text(title, 90), style.text(note, 140))
     return style.to_png(figure)
 
 

@@ -118,8 +118,8 @@ def test_a_file_is_filled_up_in_any_order_with_gaps_in_one_write(tmp_path, monke
     store = plate(tmp_path / "P1.zarr", scans_per_shard=16)
     images = pictures(24)
     written = []
-    real_put = store_module._put
-    monkeypatch.setattr(store_module, "_put", lambda *call: (written.append(call[0]), real_put(*call)))
+    real_put = store_module.put_flushed
+    monkeypatch.setattr(store_module, "put_flushed", lambda *call: (written.append(call[0]), real_put(*call)))
     for indices in ([5, 9, 2], [0, 3, 15], [1, 4, 14, 17, 20]):
         written.clear()
         store.append("A01", 1, "phase", [SCANS[i] for i in indices], [images[i] for i in indices])
@@ -263,7 +263,7 @@ def test_a_writer_killed_at_any_moment_leaves_every_written_picture_and_a_valid_
 
 
 def test_a_kill_between_metadata_and_pixels_leaves_the_positions_as_they_were(tmp_path, monkeypatch):
-    real_put, calls = store_module._put, []
+    real_put, calls = store_module.put_flushed, []
 
     def failing(target: Path, content: object, root: Path) -> None:
         calls.append(target)
@@ -277,10 +277,10 @@ def test_a_kill_between_metadata_and_pixels_leaves_the_positions_as_they_were(tm
     for allowed in range(15):
         path = tmp_path / str(allowed) / "P1.zarr"
         calls.clear()
-        monkeypatch.setattr(store_module, "_put", failing)
+        monkeypatch.setattr(store_module, "put_flushed", failing)
         with pytest.raises(RuntimeError, match="killed"):
             plate(path).append("A01", 1, "phase", SCANS[:6], pictures(6))
-        monkeypatch.setattr(store_module, "_put", real_put)
+        monkeypatch.setattr(store_module, "put_flushed", real_put)
         plate(path).append("A01", 1, "phase", SCANS[:6], pictures(6))
         assert {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()} == expected
 

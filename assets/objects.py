@@ -1,0 +1,43 @@
+"""From pictures to objects: objects, well_counts and object_features, one asset a segmenter."""
+
+from assets.factory import GPU_POOL, Figures, TableAsset, Task
+from phenoassets.figures import objects as figures
+from phenoassets.steps import objects as steps
+
+
+def _outlines(task: Task) -> Figures:
+    return figures.outlines(task.screen, task.store, task.plate, task.model)
+
+
+PLATE_TABLES = (
+    TableAsset(
+        "objects",
+        "Cells and dead bodies of this plate's chosen scans; their labels lie beside the pictures in the OME-Zarr.",
+        step=lambda task: steps.find(
+            task.screen,
+            task.store,
+            task.plate,
+            task.model,
+            device=task.device.resolve(),
+            progress=task.progress,
+        ),
+        figures=_outlines,
+        deps=("corrected_images",),
+        kinds=frozenset({"zarr"}),
+        pool=GPU_POOL,
+    ),
+    TableAsset(
+        "well_counts",
+        "Living cells, the area they cover and the share of dead bodies, of each well and scan.",
+        step=lambda task: steps.count(task.screen, task.store, task.plate, task.model),
+        figures=lambda task: figures.counts(task.screen, task.store, task.plate, task.model),
+        deps=("objects",),
+    ),
+    TableAsset(
+        "object_features",
+        "Shape and intensity of each object.",
+        step=lambda task: steps.measure(task.screen, task.store, task.plate, task.model, task.progress),
+        figures=lambda task: figures.features(task.screen, task.store, task.plate, task.model),
+        deps=("objects",),
+    ),
+)
