@@ -157,7 +157,8 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:
     found = []
     while following:
         start = next(iter(following))
-        corners, here = [], start
+        corners: list[tuple[int, int]] = []
+        here = start
         while here != start or not corners:
             corners.append(here)
             ways = following[here]
@@ -172,7 +173,7 @@ def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:
 def _without_straight(corners: NDArray[np.int32]) -> NDArray[np.int32]:
     """The corners at which an outline turns."""
     before, after = corners - np.roll(corners, 1, axis=0), np.roll(corners, -1, axis=0) - corners
-    return corners[(before != after).any(axis=1)]
+    return np.asarray(corners[(before != after).any(axis=1)], np.int32)
 
 
 def _roi(mask: NDArray[np.bool_], top: int, left: int) -> roifile.ImagejRoi:
