@@ -19,7 +19,8 @@ from sklearn.cluster import KMeans
 from phenoassets.admin.homes import prepare_home
 from phenoassets.cli.run import run_screen
 from phenoassets.definitions import build_definitions
-from phenoassets.effects.clusters import GrowthCourses, center_effect, find_clusters
+from phenoassets.effects.clusters import center_effect, find_clusters
+from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.rules import EffectRules
 from phenoassets.effects.truth import agreement
 from phenoassets.screen.settings import Trajectories

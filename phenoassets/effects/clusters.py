@@ -13,14 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from phenoassets.effects.rules import (
-    EffectRules,
-    judge_effect,
-    label_effect,
-    name_by_shape,
-    onset,
-    response_height,
-)
+from phenoassets.effects.conditions import own_rows
+from phenoassets.effects.growth_courses import GrowthCourses, mean_known
+from phenoassets.effects.rules import EffectRules, label_effect
+from phenoassets.effects.significance import SignificanceRules, plate_significance, screen_significance
 from phenoassets.store.schemas import TABLES
 from phenoassets.trajectories.cluster_scores import silhouettes
 from phenoassets.trajectories.dtw import dtw_kmeans, dtw_matrix
@@ -29,12 +25,8 @@ from phenoassets.trajectories.preparation import (
     Preparation,
     Trajectories,
     combine_plates,
-    interpolate_within_gaps,
-    max_gap_by_plate,
     named_recipe,
     prepare_trajectories,
-    rolling_median,
-    split_condition,
 )
 
 Ints = npt.NDArray[np.int64]
@@ -67,6 +59,8 @@ def find_clusters(
     n_init: int = 1,
     window: int | None = None,
     rules: EffectRules | None = None,
+    wells: pl.DataFrame | None = None,
+    significance: SignificanceRules | None = None,
 ) -> TemporalClusters:
     """Cluster the course of every condition by DTW, and name the effect of each condition and cluster.
 
@@ -89,6 +83,9 @@ def find_clusters(
         Number of clusters.
     recipe
         A name of `phenoassets.trajectories.preparation.RECIPES`, or a `Preparation`.
+    wells
+        ``well_distances`` beside `distances`: an effect is then named only where wells without effect would seldom
+        depart as far. Without them effects have no p.
 
     Raises
     ------
@@ -113,7 +110,12 @@ def find_clusters(
         if n <= SILHOUETTE_AT_MOST:
             own_silhouettes = silhouettes(dtw_matrix(trajectories.values, window), labels)
     effects = [center_effect(trajectories, courses, labels == c, centers[c], rules) for c in range(k)]
-    rows = _own_rows(curves, courses, rules)
+    significance = significance or SignificanceRules()
+    chance = {}
+    if wells is not None:
+        tested = plate_significance(distances, wells, scans, rules=rules, significance=significance)
+        chance = {str(row["condition_id"]): row for row in screen_significance(tested).iter_rows(named=True)}
+    rows = own_rows(curves, courses, rules, chance, significance)
     place = {condition: i for i, condition in enumerate(trajectories.condition_ids)}
     for row in rows:
         i = place.get(str(row["condition_id"]))
@@ -152,99 +154,12 @@ _OWN = (
     "peak_hours",
     "onset_hours",
     "silhouette",
+    "p_value",
+    "q_value",
+    "probability",
+    "n_wells",
+    "n_controls",
 )
-
-
-def condition_effects(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -> list[str | None]:
-    """Effect of each condition of `combine_plates` by its own curve, in the order of condition_id."""
-    rows = sorted(_own_rows(curves, growth, rules), key=lambda row: str(row["condition_id"]))
-    return [None if row["effect"] is None else str(row["effect"]) for row in rows]
-
-
-def _own_rows(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -> list[dict[str, object]]:
-    """What each condition's own curve says, beside the other doses of its drug."""
-    names = ("elapsed_hours", "distance", "null_high")
-    own: dict[str, tuple[Floats, Floats, Floats]] = {}
-    strongest: dict[tuple[str, str], float] = {}
-    for (condition,), curve in curves.group_by(["condition_id"], maintain_order=True):
-        hours, distance, null = (curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
-        own[str(condition)] = hours, distance, null
-        drug = split_condition(str(condition))
-        strongest[drug] = max(strongest.get(drug, 0.0), response_height(hours, distance, null, rules) or 0.0)
-    rows: list[dict[str, object]] = []
-    for condition, (hours, distance, null) in own.items():
-        grown = growth.at(condition, hours)
-        found = judge_effect(
-            hours,
-            distance,
-            null,
-            confluence=grown.confluence,
-            control_confluence=grown.control_confluence,
-            bodies=grown.bodies,
-            control_bodies=grown.control_bodies,
-            strongest=strongest[split_condition(condition)],
-            rules=rules,
-        )
-        effect = found.effect
-        row: dict[str, object] = {"condition_id": condition, "effect": effect, "reason": found.reason}
-        row["shape_effect"] = name_by_shape(hours, distance, null, rules)
-        row["onset_hours"] = onset(hours, distance, null, rules) if effect not in (None, "none") else None
-        rows.append(row | _levels(hours[hours >= 0], distance[hours >= 0], rules))
-    return rows
-
-
-def _levels(hours: Floats, distance: Floats, rules: EffectRules) -> dict[str, object]:
-    if not len(hours):
-        return {"end_level": None, "peak_level": None, "peak_hours": None}
-    smooth = rolling_median(distance[None], rules.smoothing_points, trailing=False)[0]
-    peak = int(np.argmax(smooth))
-    return {
-        "end_level": float(distance[hours >= hours[-1] - rules.end_hours].mean()),
-        "peak_level": float(smooth[peak]),
-        "peak_hours": float(hours[peak]),
-    }
-
-
-@dataclass(frozen=True)
-class Growth:
-    """Covered areas and bright bodies of a condition and of its controls, (t,); not-a-number where unknown."""
-
-    confluence: Floats
-    control_confluence: Floats
-    bodies: Floats
-    control_bodies: Floats
-
-
-_GROWTH = ("confluence", "control_confluence", "bright_bodies", "control_bright_bodies")
-
-
-class GrowthCourses:
-    """What grows in conditions and in their controls, read at any hours, averaged over plates."""
-
-    def __init__(self, growth: pl.DataFrame | None, scans: pl.DataFrame, *, max_gap_hours: float = 6.0) -> None:
-        self._courses: dict[str, list[tuple[Floats, list[Floats], float]]] = {}
-        if growth is None:
-            return
-        timed = (
-            growth.join(scans.select("plate", "scan", "elapsed_hours"), on=["plate", "scan"])
-            .filter(pl.col("elapsed_hours").is_not_null())
-            .sort("condition_id", "plate", "elapsed_hours")
-        )
-        gaps = max_gap_by_plate(timed, max_gap_hours)
-        unknown = pl.lit(None, pl.Float64)
-        timed = timed.with_columns(unknown.alias(name) for name in _GROWTH if name not in timed.columns)
-        names = ("elapsed_hours", *_GROWTH)
-        for (condition, plate), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
-            hours, *values = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
-            self._courses.setdefault(str(condition), []).append((hours, values, gaps[plate]))
-
-    def at(self, condition: str, hours: Floats) -> Growth:
-        """Growth of the condition and of its controls at `hours`."""
-        found: list[list[Floats]] = [[np.full(len(hours), np.nan)] for _ in _GROWTH]
-        for times, values, gap in self._courses.get(condition, ()):
-            for column, course in zip(found, values, strict=True):
-                column.append(interpolate_within_gaps(hours, times, course, gap))
-        return Growth(*(_mean_known(np.stack(column)) for column in found))
 
 
 def center_effect(
@@ -264,11 +179,11 @@ def center_effect(
     hours = trajectories.hours
     courses = [growth.at(trajectories.condition_ids[i], hours) for i in np.flatnonzero(members)]
     own, control, bodies, control_bodies = (
-        _mean_known(np.stack([getattr(course, name) for course in courses]))
+        mean_known(np.stack([getattr(course, name) for course in courses]))
         for name in ("confluence", "control_confluence", "bodies", "control_bodies")
     )
     size, offset = trajectories.size[members, None], trajectories.offset[members, None]
-    height = _mean_known((center * size + offset) / trajectories.null_high[members])
+    height = mean_known((center * size + offset) / trajectories.null_high[members])
     one = np.ones_like(height)
     return label_effect(
         hours,
@@ -280,12 +195,6 @@ def center_effect(
         control_bodies=control_bodies,
         rules=rules,
     )
-
-
-def _mean_known(values: Floats) -> Floats:
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0))
 
 
 def _center_rows(centers: Floats, hours: Floats, labels: Ints, effects: list[str | None]) -> pl.DataFrame:

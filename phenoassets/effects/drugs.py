@@ -11,7 +11,6 @@ from itertools import combinations
 import numpy as np
 import polars as pl
 
-from phenoassets.effects.clusters import GrowthCourses
 from phenoassets.effects.dose_response import (
     DoseResponse,
     GrowthInhibition,
@@ -20,6 +19,7 @@ from phenoassets.effects.dose_response import (
     fit_growth_inhibition,
     growth_rate_inhibition,
 )
+from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.rules import EffectRules, onset_by_dose_variation, onset_interval
 from phenoassets.store.schemas import TABLES
 from phenoassets.trajectories.preparation import Floats, combine_plates

@@ -10,7 +10,9 @@ from collections.abc import Callable, Collection, Sequence
 
 import polars as pl
 
-from phenoassets.effects.clusters import GrowthCourses, center_effect, condition_effects
+from phenoassets.effects.clusters import center_effect
+from phenoassets.effects.conditions import condition_effects
+from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.rules import EffectRules
 from phenoassets.trajectories.cluster_scores import score_ks
 from phenoassets.trajectories.preparation import Preparation, combine_plates, named_recipe, prepare_trajectories

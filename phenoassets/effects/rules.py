@@ -379,6 +379,22 @@ def response_height(
     return None if curve is None else float(curve.smooth.max())
 
 
+def largest_departure(
+    hours: npt.ArrayLike, distance: npt.ArrayLike, unit: npt.ArrayLike, rules: EffectRules | None = None
+) -> float | None:
+    """Largest distance after treatment over a smooth `unit` (t,), smoothed like the curves that are named.
+
+    None where too little is known, as for `response_height`.
+    """
+    rules = rules or EffectRules()
+    times, values, scale = (np.asarray(x, np.float64) for x in (hours, distance, unit))
+    known = np.isfinite(values) & np.isfinite(scale) & (scale > 0) & (times >= 0)
+    times, height = times[known], values[known] / scale[known]
+    if len(times) < 2 or times[-1] - times[0] < rules.sustained_hours:
+        return None
+    return float(rolling_median(height[None], _points(times, rules), trailing=False).max())
+
+
 def onset(
     hours: npt.ArrayLike, distance: npt.ArrayLike, null_high: npt.ArrayLike, rules: EffectRules | None = None
 ) -> float | None:

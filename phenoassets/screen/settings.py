@@ -199,6 +199,25 @@ class Trajectories(_Section):
         return self
 
 
+class Significance(_Section):
+    """When chance is ruled out before an effect is named."""
+
+    q_value: Fraction = Field(0.05, description="largest false discovery rate of a named effect")
+    usual_spread: Positive = Field(
+        0.35, description="spread of the logarithm of departures that few controls are drawn to; 0.35: four directions"
+    )
+    usual_freedom: Annotated[float, Field(ge=0)] = Field(
+        4.0, description="control wells that the usual spread weighs as much as"
+    )
+    max_freedom: Positive = Field(
+        10.0, description="degrees of freedom at most; fewer allow for wells with heavier tails"
+    )
+    max_freedom_of_one: Positive = Field(5.0, description="the same where a condition has one well")
+    disagreement: Fraction = Field(
+        0.1, description="p-value below which wells of a condition disagree, so that the majority decides"
+    )
+
+
 class Phenotypes(_Section):
     """How the phenotype map is drawn."""
 
@@ -265,6 +284,7 @@ class ScreenSettings(_Section):
     sphering: Sphering = Sphering()
     treatments: Treatments = Treatments()
     trajectories: Trajectories = Trajectories()
+    significance: Significance = Significance()
     phenotypes: Phenotypes = Phenotypes()
     objects: Objects = Objects()
     refresh: Refresh = Refresh()

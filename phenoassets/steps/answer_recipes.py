@@ -110,10 +110,13 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
     ),
     "phenotypes": _Answer(1, _sections("phenotypes"), answers=("sphered_profiles",)),
     "temporal_clusters": _Answer(
-        1,
-        _over_time("k", "n_init", "window_points"),
+        2,
+        lambda screen: [
+            _over_time("k", "n_init", "window_points")(screen),
+            screen.settings.significance.model_dump(),
+        ],
         "temporal_distances",
-        (*_CURVES, "plate_maps"),
+        (*_CURVES, "well_distances", "plate_maps"),
         curated=True,
         rules=_effect_rules,
     ),

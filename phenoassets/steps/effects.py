@@ -17,6 +17,7 @@ from phenoassets.effects.clusters import find_clusters
 from phenoassets.effects.curation import apply_curation, read_curated, unknown_conditions
 from phenoassets.effects.drugs import compare_models, summarise_drugs
 from phenoassets.effects.number_of_clusters import choose_k
+from phenoassets.effects.significance import SignificanceRules
 from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.answer_recipes import answer_recipe
@@ -49,6 +50,8 @@ class TrajectoryInputs:
         The plates; one with too few controls for the chosen features has no rows in `distances`.
     left_out
         Why other plates are not among them.
+    wells
+        ``well_distances`` in the same metric and feature space.
     """
 
     distances: pl.DataFrame
@@ -56,6 +59,7 @@ class TrajectoryInputs:
     hours: pl.DataFrame
     plates: list[str]
     left_out: dict[str, str]
+    wells: pl.DataFrame
 
 
 def read_trajectory_inputs(screen: Screen, store: TableStore, name: str) -> TrajectoryInputs:
@@ -83,8 +87,9 @@ def read_trajectory_inputs(screen: Screen, store: TableStore, name: str) -> Traj
     chosen = (pl.col("metric") == settings.metric) & (pl.col("features") == settings.features)
     distances = store.scan("temporal_distances", name).filter(here & chosen).collect()
     growth = store.read("growth_curves").filter(here) if settings.growth else None
+    wells = store.scan("well_distances", name).filter(here & chosen).collect()
     return TrajectoryInputs(
-        distances, growth, pl.concat(hours), plates, {plate: str(why) for plate, why in left_out.items()}
+        distances, growth, pl.concat(hours), plates, {plate: str(why) for plate, why in left_out.items()}, wells
     )
 
 
@@ -108,6 +113,11 @@ def preparation_of(screen: Screen) -> Preparation:
     return replace(named_recipe(settings.recipe), **given)
 
 
+def significance_of(screen: Screen) -> SignificanceRules:
+    """What ``screen.toml`` holds of chance."""
+    return SignificanceRules(**screen.settings.significance.model_dump())
+
+
 @waits_for_treatment("temporal_clusters", "temporal_centers", "curated_effects")
 def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Cluster the course of every condition by DTW and name its effect; a curator's effects stand over the rules'."""
@@ -123,6 +133,8 @@ def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
         recipe=preparation_of(screen),
         n_init=settings.n_init,
         window=settings.window_points,
+        wells=courses.wells if courses.wells.height else None,
+        significance=significance_of(screen),
     )
     frame = pl.concat([found.table, _conditions_without_distances(screen, store, courses, found.table, name)]).sort(
         "condition_id"

@@ -33,6 +33,8 @@ def model_digest(screen: Screen, name: str) -> str:
 SCHEMA_VERSION = 1
 # Raised when a feature of objects changes its meaning; their features and profiles are then stale.
 FEATURES_VERSION = 1
+# Raised when distances of the same profiles change their meaning; no image is read for it.
+DISTANCES_VERSION = 2
 
 
 def version_of(frame: pl.DataFrame, *more: object) -> str:
@@ -152,7 +154,7 @@ def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -
     """Digest of what distances of this plate and model are made by: profiles, plate map and settings."""
     settings = screen.settings.trajectories.model_dump(include=DISTANCE_SETTINGS)
     profiles = current_profile_recipe(screen, store, plate, name)
-    return digest_of("distances", profiles, _layout(store, plate), settings)
+    return digest_of("distances", DISTANCES_VERSION, profiles, _layout(store, plate), settings)
 
 
 def growth_recipe(screen: Screen, store: TableStore, plate: str, table: Path | None) -> str:

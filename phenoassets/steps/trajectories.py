@@ -19,7 +19,7 @@ from phenoassets.steps.profiles import answers_profiles
 from phenoassets.steps.provenance import distances_recipe, growth_recipe, version_of
 from phenoassets.steps.step import StepResult
 from phenoassets.store.tables import TableStore
-from phenoassets.trajectories.distances import distance_to_control
+from phenoassets.trajectories.distances import measure_plate
 from phenoassets.trajectories.growth import growth_curves
 from phenoassets.trajectories.treatment_time import treatment_hours
 
@@ -98,7 +98,7 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
         treated: object = treatment_hours(store.read("plates", plate=plate), scans)
     except NotTreatedYetError as error:  # distances need no treatment; the answers wait for it
         treated = f"waits: {error}"
-    frame = distance_to_control(
+    found = measure_plate(
         answers_profiles(screen, store, plate, name),
         _plate_map(store, plate),
         scans,
@@ -111,11 +111,18 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
         seed=settings.seed,
     )
     recipe = distances_recipe(screen, store, plate, name)
-    store.write("temporal_distances", frame, model=name, plate=plate, recipe=recipe)
+    frame = found.conditions
+    with store.together():
+        store.write("well_distances", found.wells, model=name, plate=plate, recipe=recipe)
+        store.write("temporal_distances", frame, model=name, plate=plate, recipe=recipe)
     notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": "?" if treated is None else treated}
+    if (apart := found.wells.filter("outlying")["well"].unique().sort()).len():
+        notes["left out, as their replicates contradict them"] = ", ".join(apart)
     if lacking := sorted(set(settings.stored_features) - set(frame["features"])):
         notes["too few controls for"] = f"{', '.join(lacking)} distances: at least two control wells are needed"
-    return StepResult("temporal_distances", frame.height, frame.height, version_of(frame), notes)
+    return StepResult(
+        "temporal_distances", frame.height, frame.height, version_of(frame, version_of(found.wells)), notes
+    )
 
 
 def _plate_map(store: TableStore, plate: str) -> pl.DataFrame:

@@ -1,11 +1,11 @@
-"""Distances between mean profiles of wells, with bootstrap and null bands: arrays in, arrays out.
+"""Distances between mean profiles of wells, with intervals and null bands: arrays in, arrays out.
 
 In go the profiles of one group of wells (one plate, one cell line) and which of them are controls; out come one
-distance a condition and scan, its band over resampled wells, and the band of control-to-control distances. Tables,
-plate maps and time axes stay out: see `phenoassets.trajectories.distances`.
+distance a condition and scan, its interval over wells, and the band of control-to-control distances. Tables, plate
+maps and time axes stay out: see `phenoassets.trajectories.distances`; how wide an interval is, is ``intervals``'.
 
 A mean over wells is a weighted sum, so the squared length of any resampled mean is a quadratic form in inner products
-of wells. Those are computed once a scan, and a bootstrap draw then costs a few multiplications whatever the width.
+of wells. Those are computed once a scan, and a draw then costs a few multiplications whatever the width.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.distance import pdist
+
+from phenoassets.trajectories.intervals import distance_interval
+from phenoassets.trajectories.weighted_means import BrayCurtisMeans, QuadraticMeans
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -45,8 +48,6 @@ class _Draws:
     """What is drawn once and used at every scan, so that a resampled curve keeps its wells over time."""
 
     members: Ints  # (c, m) rows of each condition's wells, padded with -1
-    condition_counts: Floats  # (c, b, m)
-    control_counts: Floats  # (b, k)
     control_ranks: Ints  # (b, k) rank of each control in a random order
 
 
@@ -60,12 +61,12 @@ def banded_distances(
     n_boot: int,
     level: float,
     seed: int,
+    control_factor: float = 1.0,
 ) -> Bands:
     """Distance of each condition's mean profile to that of the controls at every scan.
 
-    The band over wells resamples the wells of condition and controls with replacement and keeps the spread of the
-    result relative to its median, around the distance itself: a resampled mean of few wells is noisier than the mean,
-    so in many dimensions its distance is longer throughout, and plain percentiles would miss the distance.
+    The interval over wells is `phenoassets.trajectories.intervals.distance_interval`: resampling two or three wells
+    gives far too narrow a band.
 
     The null band draws as many controls as the condition has wells (half of the controls at most) and measures them
     against the controls not drawn. The reference is then smaller than the real one, which makes the band a little wide.
@@ -79,17 +80,20 @@ def banded_distances(
     metric
         ``euclidean``, ``cosine``, ``correlation`` or ``braycurtis``, as scipy defines them.
     n_boot
-        Draws for each band; 0 leaves all bands empty.
+        Draws for the null band; 0 leaves it and the intervals empty.
     level
         Coverage: ``low`` and ``high`` are its two-sided bounds, ``null_high`` its one-sided upper bound.
+    control_factor
+        By how much farther controls would scatter in a space that was not fitted on them.
     """
     draws = _draw(controls, conditions, n_boot, np.random.default_rng(seed))
     shape = (len(conditions), n_scans)
     distance, low, high, null_high = (np.full(shape, np.nan) for _ in range(4))
     bands = Bands(distance, low, high, null_high, np.zeros(shape, np.int32), np.zeros(shape, np.int32))
+    rows = np.asarray(controls, np.intp)
     for scan in range(n_scans):
         profiles, present = profiles_at(scan)
-        _measure_scan(bands, scan, profiles, present, np.asarray(controls, np.intp), draws, metric, level)
+        _measure_scan(bands, scan, profiles, present, rows, draws, metric, level, control_factor)
     return bands
 
 
@@ -162,13 +166,10 @@ def _draw(
 ) -> _Draws:
     width = max((len(wells) for wells in conditions), default=0)
     members = np.full((len(conditions), width), -1, np.intp)
-    counts = np.zeros((len(conditions), n_boot, width))
-    control_counts = rng.multinomial(len(controls), np.full(len(controls), 1 / len(controls)), size=n_boot)
     ranks = np.argsort(rng.random((n_boot, len(controls))), axis=1)
     for i, wells in enumerate(conditions):
         members[i, : len(wells)] = wells
-        counts[i, :, : len(wells)] = rng.multinomial(len(wells), np.full(len(wells), 1 / len(wells)), size=n_boot)
-    return _Draws(members, counts, control_counts.astype(np.float64), ranks)
+    return _Draws(members, ranks)
 
 
 def _measure_scan(
@@ -180,6 +181,7 @@ def _measure_scan(
     draws: _Draws,
     metric: str,
     level: float,
+    control_factor: float,
 ) -> None:
     here = present[controls]
     n_controls = int(here.sum())
@@ -189,29 +191,23 @@ def _measure_scan(
     bands.n_controls[:, scan] = n_controls
     if n_controls == 0 or not n_wells.any():
         return
-    measure = _BrayCurtis if metric == "braycurtis" else _Quadratic
+    measure = BrayCurtisMeans if metric == "braycurtis" else QuadraticMeans
     space = measure(metric, profiles, controls[here], draws.members, member)
     with np.errstate(invalid="ignore", divide="ignore"):
-        plain = member[:, None, :] / n_wells[:, None, None]  # (c, 1, m)
-        distance = space.to_controls(plain, np.full((1, n_controls), 1 / n_controls))[:, 0]
+        plain = member / n_wells[:, None]  # (c, m)
+        even = np.full(n_controls, 1 / n_controls)
+        distance = space.to_controls(plain, even)
         bands.distance[:, scan] = distance
-        n_boot = draws.control_counts.shape[0]
-        if n_boot == 0 or n_controls < 2:
+        if not len(draws.control_ranks) or n_controls < 2:
             return
-        drawn = draws.condition_counts * member[:, None, :]
-        drawn /= drawn.sum(axis=2, keepdims=True)
-        drawn_controls = draws.control_counts[:, here]
-        drawn_controls /= drawn_controls.sum(axis=1, keepdims=True)
-        tail = (1 - level) / 2
-        replicated = n_wells >= 2
-        if replicated.any():
-            boot = space.to_controls(drawn, drawn_controls)[replicated]  # (c', b)
-            low, middle, high = np.nanquantile(boot, [tail, 0.5, 1 - tail], axis=1)
-            relative = distance[replicated] / middle
-            # Two wells alike leave nothing to scale: the band is then the distance itself.
-            relative[~np.isfinite(relative)] = 1.0
-            bands.low[replicated, scan] = np.fmin(low * relative, distance[replicated])
-            bands.high[replicated, scan] = np.fmax(high * relative, distance[replicated])
+        bands.low[:, scan], bands.high[:, scan] = distance_interval(
+            distance,
+            space.influence(plain, even),
+            member,
+            level=level,
+            control_factor=control_factor,
+            scatter=space.scatter(member, control_factor),
+        )
         ranks = np.argsort(np.argsort(draws.control_ranks[:, here], axis=1), axis=1)  # (b, k') without gaps
         for n in np.unique(n_wells[n_wells > 0]):
             size = min(int(n), n_controls // 2)
@@ -220,68 +216,3 @@ def _measure_scan(
             null = space.among_controls(taken, rest)
             if np.isfinite(null).any():
                 bands.null_high[n_wells == n, scan] = np.nanquantile(null, level)
-
-
-class _Quadratic:
-    """Distances that follow from inner products: Euclidean, cosine, correlation."""
-
-    def __init__(
-        self, metric: str, profiles: Floats, controls: Ints, members: Ints, member: npt.NDArray[np.bool_]
-    ) -> None:
-        if metric == "euclidean":
-            profiles = profiles - profiles[controls].mean(axis=0)  # shifts both means alike, and keeps all digits
-        elif metric == "correlation":
-            profiles = profiles - profiles.mean(axis=1, keepdims=True)
-        self.euclidean = metric == "euclidean"
-        reference = profiles[controls]  # (k, d)
-        wells = np.where(member[..., None], profiles[members], 0.0)  # (c, m, d)
-        self.within = wells @ wells.transpose(0, 2, 1)  # (c, m, m)
-        self.across = wells @ reference.T  # (c, m, k)
-        self.among = reference @ reference.T  # (k, k)
-
-    def _distance(self, uu: Floats, uv: Floats, vv: Floats) -> Floats:
-        if self.euclidean:
-            return np.sqrt(np.maximum(uu - 2 * uv + vv, 0.0))
-        return np.asarray(np.maximum(1 - uv / np.sqrt(uu * vv), 0.0))
-
-    def to_controls(self, weights: Floats, control_weights: Floats) -> Floats:
-        """Distances (c, b) of weighted condition means (c, b, m) to weighted control means (b, k)."""
-        uu = ((weights @ self.within) * weights).sum(axis=2)
-        uv = (weights * (self.across @ control_weights.T).transpose(0, 2, 1)).sum(axis=2)
-        vv = ((control_weights @ self.among) * control_weights).sum(axis=1)
-        return self._distance(uu, uv, vv)
-
-    def among_controls(self, left: Floats, right: Floats) -> Floats:
-        """Distances (b,) between weighted control means, (b, k) each."""
-        uu = ((left @ self.among) * left).sum(axis=1)
-        uv = ((left @ self.among) * right).sum(axis=1)
-        vv = ((right @ self.among) * right).sum(axis=1)
-        return self._distance(uu, uv, vv)
-
-
-class _BrayCurtis:
-    """Bray-Curtis needs the means themselves, one condition at a time."""
-
-    def __init__(
-        self, metric: str, profiles: Floats, controls: Ints, members: Ints, member: npt.NDArray[np.bool_]
-    ) -> None:
-        del metric
-        self.reference = profiles[controls]
-        self.wells = np.where(member[..., None], profiles[members], 0.0)
-
-    @staticmethod
-    def _distance(weights: Floats, wells: Floats, reference: Floats) -> Floats:
-        from phenoassets.trajectories.distance_kernels import braycurtis_of_means
-
-        out = np.empty(len(weights))
-        braycurtis_of_means(weights, wells, reference, out)
-        return out
-
-    def to_controls(self, weights: Floats, control_weights: Floats) -> Floats:
-        """Distances (c, b) of weighted condition means (c, b, m) to weighted control means (b, k)."""
-        reference = control_weights @ self.reference
-        return np.stack([self._distance(w, x, reference) for w, x in zip(weights, self.wells, strict=True)])
-
-    def among_controls(self, left: Floats, right: Floats) -> Floats:
-        """Distances (b,) between weighted control means, (b, k) each."""
-        return self._distance(left, self.reference, right @ self.reference)

@@ -1,13 +1,14 @@
-"""How far each condition of a plate stands from the plate's controls, scan by scan.
+"""How far each condition of a plate, and each single well, stands from the plate's controls, scan by scan.
 
-In go well profiles, the plate map and the scans of one plate; out come ``temporal_distances`` of that plate. Averaging
-plates and scaling curves is ``preparation``'s, clustering ``dtw``'s, naming effects ``effects.rules``'.
+In go well profiles, the plate map and the scans of one plate; out come ``temporal_distances`` and ``well_distances`` of
+that plate. Averaging plates and scaling curves is ``preparation``'s, clustering ``dtw``'s, naming effects
+``effects.rules``'.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,12 +17,28 @@ import numpy.typing as npt
 import polars as pl
 
 from phenoassets.errors import ProfileError
-from phenoassets.sphering import Spherizer
 from phenoassets.store.plate_maps import with_control_group
 from phenoassets.store.schemas import CONTROL_ROLE, FEATURES, METRICS, TABLES, TREATED_ROLES
-from phenoassets.trajectories.bootstrap import Bands, Floats, Ints, banded_distances, holdout_inflation
+from phenoassets.trajectories.bootstrap import Bands, Floats, Ints, banded_distances
+from phenoassets.trajectories.feature_spaces import (
+    as_float64,
+    control_inflation,
+    gather,
+    raw_space,
+    sphered_space,
+)
+from phenoassets.trajectories.outlying import outlying_wells
+from phenoassets.trajectories.well_distances import held_out_distances
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlateDistances:
+    """``temporal_distances`` and ``well_distances`` of one plate."""
+
+    conditions: pl.DataFrame
+    wells: pl.DataFrame
 
 
 def distance_to_control(
@@ -40,7 +57,9 @@ def distance_to_control(
 ) -> pl.DataFrame:
     """Distance of every treated condition of a plate to the controls of its cell line.
 
-    Replicate wells are averaged in feature space and then measured. A well that lacks a scan lends its nearest scan
+    Replicate wells are averaged in feature space and then measured. Of three and more wells, one that the majority
+    contradicts (`phenoassets.trajectories.outlying`) is left out, controls likewise, so that one bad well moves
+    nothing. A well that lacks a scan lends its nearest scan
     within `tolerance_hours`; beyond that it is left out of the mean at that scan alone. A scan at which either side
     has no well gives no row.
 
@@ -87,48 +106,97 @@ def distance_to_control(
     -----
     After Dmitrenko, Masiero and Zamboni, section 4.3, with the nearest scan by absolute difference.
     """
+    return measure_plate(
+        profiles,
+        plate_map,
+        scans,
+        metrics=metrics,
+        features=features,
+        channel=channel,
+        tolerance_hours=tolerance_hours,
+        n_boot=n_boot,
+        level=level,
+        regularization=regularization,
+        seed=seed,
+        wells=False,
+    ).conditions
+
+
+def measure_plate(
+    profiles: pl.DataFrame,
+    plate_map: pl.DataFrame,
+    scans: pl.DataFrame,
+    *,
+    metrics: Sequence[str],
+    features: Sequence[str],
+    channel: str | None = None,
+    tolerance_hours: float = 1.0,
+    n_boot: int = 200,
+    level: float = 0.95,
+    regularization: float = 1e-2,
+    seed: int = 0,
+    wells: bool = True,
+) -> PlateDistances:
+    """`distance_to_control` with the distances of single wells, unless `wells` is false."""
     _check_names(metrics, features)
     plate, model = _only(profiles, "plate"), _only(profiles, "model")
     profiles = _one_channel(profiles, channel, plate)
     times = _scan_times(profiles, scans, plate)
     vectors = profiles["profile"].to_numpy()  # (n, d)
-    frames = []
+    frames, single = [], []
     for group in _groups(profiles, plate_map, plate):
         rows = _rows_on_grid(profiles, group.wells, times, tolerance_hours)  # (w, s)
+        plain = partial(gather, vectors, rows, as_float64)
+        outlying = outlying_wells(plain, times.height, [group.controls, *group.conditions.values()])
+        kept = [well for well in group.controls if well not in outlying]
+        members = [[well for well in wells_of if well not in outlying] for wells_of in group.conditions.values()]
         for space in features:
-            transform = _as_float64 if space == "raw" else _sphering(vectors, rows[group.controls], regularization)
+            fit = raw_space if space == "raw" else partial(sphered_space, vectors, rows, regularization)
+            transform = fit(np.asarray(kept, np.intp))
             if transform is None:
                 _log.warning("plate %s: one control well a scan is too few to sphere by; raw distances only", plate)
                 continue
-            profiles_at = partial(_gather, vectors, rows, transform)
+            if wells:
+                apart = held_out_distances(
+                    plain, times.height, len(group.wells), group.controls, kept, fit, list(metrics)
+                )
+                single += [
+                    _well_rows(apart[metric], group, outlying, times["scan"], metric, space) for metric in metrics
+                ]
             for metric in metrics:
+                factor = 1.0
+                if space == "sphered" and n_boot:
+                    seen = control_inflation(vectors, rows[kept], metric, 1, regularization, seed)
+                    factor = seen if np.isfinite(seen) else 1.0
                 bands = banded_distances(
-                    profiles_at,
+                    partial(gather, vectors, rows, transform),
                     times.height,
-                    group.controls,
-                    list(group.conditions.values()),
+                    kept,
+                    members,
                     metric,
                     n_boot=n_boot,
                     level=level,
                     seed=seed,
+                    control_factor=factor,
                 )
                 if space == "sphered" and n_boot:
-                    _widen(bands, vectors, rows[group.controls], metric, regularization, seed)
+                    _widen(bands, vectors, rows[kept], metric, regularization, seed)
                 frames.append(_rows_of(bands, list(group.conditions), times["scan"], metric, space))
-    table = TABLES["temporal_distances"]
-    found = pl.concat(frames) if frames else table.empty().drop("model", "plate")
-    found = found.with_columns(pl.lit(model).alias("model"), pl.lit(plate).alias("plate"))
-    return found.select(table.names).sort(table.key)
 
+    def whole(name: str, parts: list[pl.DataFrame]) -> pl.DataFrame:
+        table = TABLES[name]
+        found = pl.concat(parts) if parts else table.empty().drop("model", "plate")
+        found = found.with_columns(pl.lit(model).alias("model"), pl.lit(plate).alias("plate"))
+        return found.select(table.names).sort(table.key)
 
-_NOISE_PROFILES = 512
-_SCANS_COMPARED = 12
+    return PlateDistances(whole("temporal_distances", frames), whole("well_distances", single))
 
 
 @dataclass(frozen=True)
 class _Group:
     """The wells of one control group; controls and conditions are positions in `wells`."""
 
+    name: str
     wells: list[str]
     controls: list[int]
     conditions: dict[str, list[int]]
@@ -165,7 +233,7 @@ def _groups(profiles: pl.DataFrame, plate_map: pl.DataFrame, plate: str) -> list
     groups: dict[str, _Group] = {}
     columns = ("well", "role", "condition_id", "control_group")
     for well, role, condition, name in with_control_group(mapped).select(columns).iter_rows():
-        group = groups.setdefault(name, _Group([], [], {}))
+        group = groups.setdefault(name, _Group(name, [], [], {}))
         if role == CONTROL_ROLE:
             group.controls.append(len(group.wells))
         elif role in TREATED_ROLES and condition is not None:
@@ -218,58 +286,47 @@ def _rows_on_grid(profiles: pl.DataFrame, wells: list[str], times: pl.DataFrame,
     return rows
 
 
-def _as_float64(vectors: npt.NDArray[np.floating]) -> Floats:
-    return vectors.astype(np.float64)
-
-
-def _gather(
-    vectors: npt.NDArray[np.floating], rows: Ints, transform: Callable[[npt.NDArray[np.floating]], Floats], scan: int
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    here = rows[:, scan]
-    present = here >= 0
-    out = np.zeros((len(here), vectors.shape[1]))
-    if present.any():
-        out[present] = transform(vectors[here[present]])
-    return out, present
-
-
 def _widen(
     bands: Bands, vectors: npt.NDArray[np.floating], rows: Ints, metric: str, regularization: float, seed: int
 ) -> None:
     """Widen the null bands, in place, to what wells that sphering has not seen would span; `rows` are the controls'."""
-
-    def fit(controls: Ints) -> Callable[[npt.NDArray[np.floating]], Floats] | None:
-        return _sphering(vectors, rows[controls], regularization)
-
-    profiles_at = partial(_gather, vectors, rows, _as_float64)
-    n_controls, n_scans = rows.shape
-    scans = np.unique(np.linspace(0, n_scans - 1, min(n_scans, _SCANS_COMPARED)).round().astype(int)).tolist()
-    size = np.minimum(bands.n_wells, max(n_controls // 2, 1))
+    size = np.minimum(bands.n_wells, max(len(rows) // 2, 1))
     for n in np.unique(size[size > 0]):
-        bands.null_high[size == n] *= holdout_inflation(fit, profiles_at, scans, n_controls, int(n), metric, seed=seed)
+        bands.null_high[size == n] *= control_inflation(vectors, rows, metric, int(n), regularization, seed)
 
 
-def _sphering(
-    vectors: npt.NDArray[np.floating], control_rows: Ints, regularization: float
-) -> Callable[[npt.NDArray[np.floating]], Floats] | None:
-    """A transform fitted on the departures of control wells from their mean at the same scan; None without noise."""
-    departures = []
-    every = max(1, -(-control_rows.size // _NOISE_PROFILES))  # scans beside each other say nearly the same
-    for rows in control_rows.T[::every]:  # one scan
-        here = vectors[np.unique(rows[rows >= 0])].astype(np.float64)
-        if len(here) >= 2:
-            departures.append(here - here.mean(axis=0))
-    noise = np.concatenate(departures) if departures else np.zeros((1, vectors.shape[1]))
-    size = float(np.sqrt(np.mean(noise**2)))
-    if size == 0:
-        return None
-    centre = vectors[np.unique(control_rows[control_rows >= 0])].mean(axis=0, dtype=np.float64)
-    spherizer = Spherizer(regularization=regularization).fit(noise / size)
-
-    def transform(profiles: npt.NDArray[np.floating]) -> Floats:
-        return np.asarray(spherizer.transform((profiles - centre) / size), dtype=np.float64)
-
-    return transform
+def _well_rows(
+    distances: Floats, group: _Group, outlying: set[int], scans: pl.Series, metric: str, space: str
+) -> pl.DataFrame:
+    """Rows of ``well_distances`` from distances (w, s)."""
+    n_scans = distances.shape[1]
+    control = np.zeros(len(group.wells), bool)
+    control[group.controls] = True
+    apart = np.array([well in outlying for well in range(len(group.wells))])
+    condition = [""] * len(group.wells)
+    for name, wells in group.conditions.items():
+        for well in wells:
+            condition[well] = name
+    frame = pl.DataFrame(
+        {
+            "well": np.repeat(group.wells, n_scans),
+            "control_group": group.name,
+            "is_control": np.repeat(control, n_scans),
+            "condition_id": np.repeat(condition, n_scans),
+            "outlying": np.repeat(apart, n_scans),
+            "scan": scans.to_list() * len(group.wells),
+            "distance": distances.ravel(),
+        }
+    )
+    return (
+        frame.filter(pl.col("distance").is_finite())
+        .with_columns(
+            pl.col("well", "condition_id").cast(pl.String),
+            pl.lit(metric).alias("metric"),
+            pl.lit(space).alias("features"),
+        )
+        .with_columns(pl.when(pl.col("condition_id") != "").then("condition_id").alias("condition_id"))
+    )
 
 
 def _rows_of(bands: Bands, conditions: list[str], scans: pl.Series, metric: str, space: str) -> pl.DataFrame:

@@ -47,6 +47,7 @@ GROUPS = ("plates", "catalogue", "images", "objects", "embeddings", "profiles", 
 WRITTEN_WITH = {
     "rejected_files": "raw_images",
     "label_images": "objects",
+    "well_distances": "temporal_distances",
     "temporal_centers": "temporal_clusters",
     "curated_effects": "temporal_clusters",
 }

@@ -135,8 +135,8 @@ def clusters_of(effects, model="m"):
             "peak_level": 1.0,
             "peak_hours": 1.0,
             "onset_hours": None,
-            "silhouette": None,
-        },
+        }
+        | dict.fromkeys(("silhouette", "p_value", "q_value", "probability", "n_wells", "n_controls")),
         schema={c.name: c.dtype for c in TABLES["temporal_clusters"].columns},
     )
 

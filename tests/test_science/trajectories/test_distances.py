@@ -98,27 +98,6 @@ def test_the_null_band_is_the_quantile_over_controls_left_out_of_their_reference
     assert found["null_high"][0] == pytest.approx(sorted(halves)[2], rel=1e-9)
 
 
-def test_the_bootstrap_band_equals_a_naive_one_up_to_its_noise():
-    wells = layout(n_controls=5, n_replicates=4, conditions=("L|A@1 µM",))
-    profiles, plate_map, scans = plate_of(wells, hours=(0.0,), d=3, seed=4)
-    found = distance_to_control(profiles, plate_map, scans, metrics=["euclidean"], n_boot=20000, level=0.8)
-    x = profiles["profile"].to_numpy().astype(np.float64)
-    controls, treated = x[:5], x[5:]
-    rng = np.random.default_rng(1)
-    drawn = np.array(
-        [
-            np.linalg.norm(
-                treated[rng.integers(4, size=4)].mean(axis=0) - controls[rng.integers(5, size=5)].mean(axis=0)
-            )
-            for _ in range(20000)
-        ]
-    )
-    low, middle, high = np.quantile(drawn, [0.1, 0.5, 0.9])
-    distance = found["distance"][0]
-    assert found["low"][0] == pytest.approx(min(low * distance / middle, distance), rel=0.02)
-    assert found["high"][0] == pytest.approx(max(high * distance / middle, distance), rel=0.02)
-
-
 def test_a_condition_without_effect_lies_within_the_null_band_about_as_often_as_stated():
     conditions = tuple(f"L|D{i}@1 µM" for i in range(20))
     wells = layout(n_controls=16, n_replicates=3, conditions=conditions)

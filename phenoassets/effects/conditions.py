@@ -1,0 +1,107 @@
+"""What each condition's own curve says: its effect with the reason, how likely it is, its levels and onset.
+
+In go curves of all conditions, growth and what chance does; out come rows of ``temporal_clusters`` without clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from phenoassets.effects.growth_courses import GrowthCourses
+from phenoassets.effects.probability import name_stability
+from phenoassets.effects.rules import EffectRules, Judgement, judge_effect, name_by_shape, onset, response_height
+from phenoassets.effects.significance import SignificanceRules, significant_effect
+from phenoassets.trajectories.preparation import Floats, rolling_median, split_condition
+
+_INTERVAL_WIDTH = 2 * 1.959964  # standard deviations of a normal distribution's 95 % interval
+
+
+def condition_effects(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -> list[str | None]:
+    """Effect of each condition of `combine_plates` by its own curve, in the order of condition_id."""
+    rows = sorted(own_rows(curves, growth, rules, {}, SignificanceRules()), key=lambda row: str(row["condition_id"]))
+    return [None if row["effect"] is None else str(row["effect"]) for row in rows]
+
+
+def own_rows(
+    curves: pl.DataFrame,
+    growth: GrowthCourses,
+    rules: EffectRules,
+    chance: Mapping[str, Mapping[str, object]],
+    significance: SignificanceRules,
+) -> list[dict[str, object]]:
+    """What each condition's own curve says, beside the other doses of its drug, and how often chance does the same."""
+    names = ("elapsed_hours", "distance", "null_high")
+    own: dict[str, tuple[Floats, Floats, Floats]] = {}
+    scatter: dict[str, float] = {}
+    strongest: dict[tuple[str, str], float] = {}
+    for (condition,), curve in curves.group_by(["condition_id"], maintain_order=True):
+        hours, distance, null = (curve[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
+        own[str(condition)] = hours, distance, null
+        scatter[str(condition)] = _scatter(curve, significance.usual_spread)
+        drug = split_condition(str(condition))
+        strongest[drug] = max(strongest.get(drug, 0.0), response_height(hours, distance, null, rules) or 0.0)
+    rows: list[dict[str, object]] = []
+    for condition, (hours, distance, null) in own.items():
+        grown = growth.at(condition, hours)
+        judge = partial(
+            judge_effect,
+            hours,
+            null_high=null,
+            control_confluence=grown.control_confluence,
+            control_bodies=grown.control_bodies,
+            strongest=strongest[split_condition(condition)],
+            rules=rules,
+        )
+        found = judge(distance, confluence=grown.confluence, bodies=grown.bodies)
+        row: dict[str, object] = {"condition_id": condition, "probability": None}
+        by_rules = found.effect
+        if (drawn := chance.get(condition)) is not None:
+            found = significant_effect(found, drawn, significance.q_value)
+            row |= {name: drawn[name] for name in ("p_value", "q_value", "n_wells", "n_controls")}
+            if found.effect is not None:
+                stands = name_stability(
+                    by_rules,
+                    partial(_name, judge),
+                    distance,
+                    grown.confluence,
+                    grown.bodies,
+                    hours,
+                    distance_scatter=scatter[condition],
+                    area_scatter=grown.scatter,
+                    n_wells=int(str(drawn["n_wells"])),
+                    seed=len(rows),
+                )
+                row["probability"] = stands * (1.0 if found.effect == "none" else 1.0 - float(str(drawn["q_value"])))
+        effect = found.effect
+        row |= {"effect": effect, "reason": found.reason}
+        row["shape_effect"] = name_by_shape(hours, distance, null, rules)
+        row["onset_hours"] = onset(hours, distance, null, rules) if effect not in (None, "none") else None
+        rows.append(row | _levels(hours[hours >= 0], distance[hours >= 0], rules))
+    return rows
+
+
+def _name(judge: Callable[..., Judgement], distance: Floats, area: Floats | None, bodies: Floats | None) -> str | None:
+    return judge(distance, confluence=area, bodies=bodies).effect
+
+
+def _scatter(curve: pl.DataFrame, usual: float) -> float:
+    """Standard deviation of the logarithm of a distance by its 95 % interval; `usual` where it has none."""
+    ratio = curve.filter((pl.col("elapsed_hours") >= 0) & (pl.col("low") > 0))
+    values = (ratio["high"] / ratio["low"]).log().drop_nulls()
+    return float(values.median()) / _INTERVAL_WIDTH if values.len() else usual  # type: ignore[arg-type]
+
+
+def _levels(hours: Floats, distance: Floats, rules: EffectRules) -> dict[str, object]:
+    if not len(hours):
+        return {"end_level": None, "peak_level": None, "peak_hours": None}
+    smooth = rolling_median(distance[None], rules.smoothing_points, trailing=False)[0]
+    peak = int(np.argmax(smooth))
+    return {
+        "end_level": float(distance[hours >= hours[-1] - rules.end_hours].mean()),
+        "peak_level": float(smooth[peak]),
+        "peak_hours": float(hours[peak]),
+    }
