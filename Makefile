@@ -8,7 +8,7 @@ LOAD := import dagster as dg; from phenoassets.definitions import build_definiti
 	dg.Definitions.validate_loadable(build_definitions(home=Home("no-such-home")))
 .DEFAULT_GOAL := help
 
-.PHONY: help install demo ui test lint format bench mutants fuzz clean
+.PHONY: help install demo ui test lint format bench mutants fuzz campaign clean
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -53,6 +53,9 @@ mutants: $(VENV)/.test  ## put single faults into the science and print those th
 
 fuzz: $(VENV)/.test  ## mutate sheets, tables and names for ten minutes; benchmarks/fuzz.txt has the last figures
 	$(BIN)/python tests/fuzz.py --seconds 600
+
+campaign: $(VENV)/.test  ## run twelve bad plates beside two good ones; benchmarks/campaign.txt has the last output
+	$(BIN)/python benchmarks/campaign.py
 
 clean:  ## remove .venv and caches; homes stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -29,6 +29,11 @@ PLATE_TABLES = (
         "scan_manifest",
         "What each scan of this plate should hold and holds: missing wells, extra fields, copies, contradictions.",
         step=lambda task: scan_manifest.write_scan_manifest(task.screen, task.store, task.plate),
-        deps=("raw_images",),
+        deps=("raw_images", "plate_maps"),
+        warns=(
+            "is_complete",
+            "each scan has the images that it should have, and every well of the plate map is imaged",
+            lambda task: scan_manifest.findings(task.store, task.plate),
+        ),
     ),
 )

@@ -72,6 +72,9 @@ class TableAsset:
         Further kinds of storage or compute, for the UI.
     pool
         Pool that limits how many run at once.
+    warns
+        A check of what the table says: name, what it checks, and the findings by name, none where all is well. It
+        warns and holds up nothing.
     """
 
     table: str
@@ -81,6 +84,7 @@ class TableAsset:
     deps: tuple[str, ...] = ()
     kinds: frozenset[str] = field(default_factory=frozenset)
     pool: str | None = None
+    warns: tuple[str, str, Callable[[Task], Mapping[str, str]]] | None = None
 
 
 def asset_key(table: str, model: str | None = None) -> dg.AssetKey:
@@ -135,6 +139,8 @@ def _asset(
     automation: dg.AutomationCondition[Any] | None,
 ) -> dg.AssetsDefinition:
     spec, key = TABLES[row.table], asset_key(row.table, model)
+    fits = dg.AssetCheckSpec(CHECK, asset=key, blocking=True, description=f"every row of {row.table} fits its schema")
+    warns = [dg.AssetCheckSpec(row.warns[0], asset=key, description=row.warns[1])] if row.warns else []
 
     @dg.asset(
         key=key,
@@ -148,9 +154,7 @@ def _asset(
         pool=row.pool,
         automation_condition=automation,
         metadata={"dagster/column_schema": column_schema(row.table), "key": ", ".join(spec.key)},
-        check_specs=[
-            dg.AssetCheckSpec(CHECK, asset=key, blocking=True, description=f"every row of {row.table} fits its schema")
-        ],
+        check_specs=[fits, *warns],
     )
     def materialize(
         context: dg.AssetExecutionContext,
@@ -171,7 +175,12 @@ def _asset(
                 settled=SETTLED_TAG in context.run.tags,
             )
             result = row.step(task)
-            return report(task, result, row.figures(task))
+            made = report(task, result, row.figures(task))
+            return (
+                made
+                if row.warns is None
+                else made._replace(check_results=[*made.check_results, _warned(key, row.warns[0], row.warns[2](task))])
+            )
 
     return materialize
 
@@ -208,6 +217,16 @@ def report(task: Task, result: StepResult, figures: Figures = None) -> dg.Materi
         metadata=metadata,
         data_version=dg.DataVersion(result.version),
         check_results=[_check(task.store, result.table, model, plate)],
+    )
+
+
+def _warned(key: dg.AssetKey, name: str, findings: Mapping[str, str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=not findings,
+        check_name=name,
+        asset_key=key,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=dict(findings),
     )
 
 

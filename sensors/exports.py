@@ -181,7 +181,7 @@ def _cursor(state: WatchState, granted: Sequence[str]) -> str:
 
 def _warnings(seen: Poll) -> list[str]:
     sweep = seen.sweep
-    lines = [*sweep.unusable.values(), *sweep.unreadable.values()]
+    lines = [*sweep.unusable.values(), *sweep.unreadable.values(), *sweep.odd.values()]
     lines += [
         f"vessel {vessel} in {archive} belongs to no plate; name it under vessel_id in plates.csv"
         for vessel, archive in sweep.unmapped.items()

@@ -8,10 +8,12 @@ server would hold its plate's place in the queue for ever.
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psutil
 
+from phenoassets.errors import PhenoassetsError
 from phenoassets.planning.exports import RunOutcome
 from phenoassets.store.locks import (
     LEASE_SECONDS,
@@ -49,6 +51,39 @@ def last_outcome(instance: dg.DagsterInstance, plate: str) -> RunOutcome | None:
     """How the newest run of a plate stands, None where there was none."""
     runs = instance.get_runs(filters=dg.RunsFilter(tags={_PARTITION: plate}), limit=1)
     return _OUTCOMES.get(runs[0].status, "running") if runs else None
+
+
+def last_failure(instance: dg.DagsterInstance, plate: str) -> str:
+    """Why the newest run of a plate failed, in the words of its first step that did; empty where it did not."""
+    runs = instance.get_runs(filters=dg.RunsFilter(tags={_PARTITION: plate}), limit=1)
+    if not runs or runs[0].status != dg.DagsterRunStatus.FAILURE:
+        return ""
+    for entry in instance.all_logs(runs[0].run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        event = entry.dagster_event
+        if event is not None and event.step_failure_data.error is not None:
+            return words_of(event.step_failure_data.error)
+    return ""
+
+
+def words_of(error: Any) -> str:
+    """The outermost cause of ours in one line; where none is ours the innermost, with its class.
+
+    Ours names file, plate and remedy, and what caused it is a parser's word.
+    """
+    ours = {c.__name__ for c in _all_errors(PhenoassetsError)}
+    while error.cause is not None and _class_of(error) not in ours:
+        error = error.cause
+    text = " ".join(error.message.strip().split())
+    return text.split(": ", 1)[1] if _class_of(error) in ours and ": " in text else text
+
+
+def _class_of(error: Any) -> str:
+    return str(error.cls_name or "").rsplit(".", 1)[-1]
+
+
+def _all_errors(cls: type) -> list[type]:
+    children: list[type] = type.__subclasses__(cls)
+    return [cls, *(c for child in children for c in _all_errors(child))]
 
 
 def busy_plates(instance: dg.DagsterInstance) -> set[str]:

@@ -34,7 +34,7 @@ from phenoassets.steps.provenance import (
     model_digest,
     objects_recipe,
 )
-from phenoassets.steps.rejected import DUPLICATE
+from phenoassets.steps.rejected import DUPLICATE, one_cause
 from phenoassets.store.home import Home, check_plate_name
 from phenoassets.store.schemas import CONTROL_ROLE, TABLES, TREATED_ROLES
 from phenoassets.store.tables import TableStore
@@ -95,13 +95,14 @@ def plate_state(screen: Screen, store: TableStore, plate: str, maps: ScreenMaps 
         state.problem = str(error)
         return state
     try:
-        known = store.read("raw_images", plate=plate, columns=["path", "bytes"])
-        rejected = store.read("rejected_files", plate=plate, columns=["path", "reason"])
+        known = store.read("raw_images", plate=plate, columns=["path", "image_id"])
+        rejected = store.read("rejected_files", plate=plate)
         state.images, state.rejected = known.height, rejected.filter(pl.col("reason") != DUPLICATE).height
         listed = list_plate(screen, plate).images
         root = screen.exports
         paths = {Path(path).relative_to(root).as_posix() for path in listed["path"]}
         state.new = len(paths - set(known["path"]) - set(rejected["path"]))
+        state.problem = _nothing_usable(store, plate, known, rejected)
     except PhenoassetsError as error:
         state.problem = str(error)
     state.problem = state.problem or treatment_time_problem(store, plate)
@@ -113,6 +114,14 @@ def plate_state(screen: Screen, store: TableStore, plate: str, maps: ScreenMaps 
     except StoreError as error:
         state.problem = state.problem or str(error)
     return state
+
+
+def _nothing_usable(store: TableStore, plate: str, known: pl.DataFrame, rejected: pl.DataFrame) -> str:
+    """The one cause for which all images of a plate fail, where they do; empty where any can be used."""
+    faults = rejected.filter(pl.col("reason") != DUPLICATE)
+    if faults.is_empty() or store.read("image_quality", plate=plate, columns=["image_id"]).height:
+        return ""
+    return "" if known.join(faults, on="image_id", how="anti").height else one_cause(plate, faults.to_dicts())
 
 
 def missing_tables(screen: Screen, store: TableStore, plate: str) -> list[str]:

@@ -140,11 +140,11 @@ def export(folder: Path, home: Path, tables: tuple[str, ...], kind: Any) -> None
 def status(home: Path, rescan: bool) -> None:
     """Show what is new, stale, failed or missing, plate by plate, and the disk in use."""
     from phenoassets.admin.homes import existing_screen
-    from phenoassets.cli.status import overview
+    from phenoassets.cli.status import overview, problem_lines
 
     frame, lines = overview(existing_screen(Home(home)), rescan=rescan)
-    _table(frame)
-    for line in lines:
+    _table(frame.drop("problem"))
+    for line in [*problem_lines(frame), *lines]:
         click.echo(line)
 
 

@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
 import dagster as dg
 
@@ -28,7 +27,7 @@ from phenoassets.store.locks import HEARTBEAT_SECONDS, release_all
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
 from resources.reporter import stop_bars
-from sensors.runs import fail_orphaned_runs, process_tag
+from sensors.runs import fail_orphaned_runs, process_tag, words_of
 
 _SETTINGS = Path(__file__).resolve().parents[2] / "dagster.yaml"
 
@@ -112,12 +111,21 @@ def run_screen(
         for number, plate in enumerate(plates, start=1):
             tell(f"plate {plate} ({number} of {len(plates)})")
             outcome.failures += _run_plate(definitions, instance, screen, plate, per_plate)
+        if outcome.failures and not _can_answer(screen, models):  # their causes are told: what follows says no more
+            tell("no answers: no plate has profiles yet")
+            return outcome
         tell("the screen's answers")
         outcome.failures += _execute(definitions, instance, answers, "screen")
         with suppress(PhenoassetsError):  # told by the run itself
             unheeded = unknown_curated_conditions(screen, TableStore(screen.home))
             outcome.failures += [unheeded] if unheeded else []
     return outcome
+
+
+def _can_answer(screen: Screen, models: Sequence[str]) -> bool:
+    """Whether any plate has profiles of one of `models`."""
+    store = TableStore(screen.home)
+    return any(store.parts("well_profiles", model) for model in models)
 
 
 @contextmanager
@@ -184,25 +192,10 @@ def _execute(
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # errors are told in our words
     )
     failures = [
-        f"{what}, {event.step_key}: {_words(event.step_failure_data.error)}"
+        f"{what}, {event.step_key}: {words_of(event.step_failure_data.error)}"
         for event in result.all_events
         if event.is_step_failure and event.step_failure_data.error is not None
     ]
     if not result.success and not failures:
         failures = [f"{what}: run {result.run_id} failed; open it in the UI"]
     return failures
-
-
-def _words(error: Any) -> str:
-    """The innermost cause in one line; the class is named where the error is none of ours."""
-    while error.cause is not None:
-        error = error.cause
-    text = " ".join(error.message.strip().split())
-    ours = {c.__name__ for c in _all_errors(PhenoassetsError)}
-    name = (error.cls_name or "").rsplit(".", 1)[-1]
-    return text.split(": ", 1)[1] if name in ours and ": " in text else text
-
-
-def _all_errors(cls: type) -> list[type]:
-    children: list[type] = type.__subclasses__(cls)
-    return [cls, *(c for child in children for c in _all_errors(child))]

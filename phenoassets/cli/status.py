@@ -31,7 +31,7 @@ from phenoassets.steps.answer_recipes import stale_answers
 from phenoassets.store.schemas import TABLES, Vector
 from phenoassets.store.tables import TableStore
 from sensors import exports, sheets
-from sensors.runs import last_outcome
+from sensors.runs import last_failure, last_outcome
 
 _VECTORS = [name for name, table in TABLES.items() if any(isinstance(c.dtype, Vector) for c in table.columns)]
 _LAST_ANSWER = dg.AssetKey("warehouse")  # made once all others are
@@ -53,9 +53,10 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class _Platform:
-    """What Dagster's instance says: how each plate's last run ended, the sensors' cursors, when answers were drawn."""
+    """What Dagster says: how the last run of each plate ended and why it failed, cursors, when answers were drawn."""
 
     runs: Mapping[str, str | None] = field(default_factory=dict)
+    causes: Mapping[str, str] = field(default_factory=dict)
     watch: WatchState = field(default_factory=WatchState)
     sheets: SheetState = field(default_factory=SheetState)
     drawn_at: float = 0.0
@@ -88,6 +89,9 @@ def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[s
     platform = _ask_platform(screen, plates)
     maps = read_screen_maps(screen, {plate: source.root for plate, source in landing.sources.items()})
     states = [plate_state(screen, store, plate, maps) for plate in plates]
+    for state in states:
+        if f"problem: {state.problem}" in unreadable:  # said once, of all of them
+            state.problem = ""
     removed = removed_plates(screen.home)
     used = disk_use(screen.home)
     rows = [_row(screen, state, platform, state.plate in removed, used.get(state.plate, {})) for state in states]
@@ -97,6 +101,12 @@ def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[s
     if rescan and not unreadable:
         lines += _rescanned(screen, store)
     return pl.DataFrame(rows, schema=COLUMNS, orient="row"), lines
+
+
+def problem_lines(frame: pl.DataFrame) -> list[str]:
+    """One line for each plate of `overview` that has a problem: a cell of a table would break it into pieces."""
+    rows = frame.filter(pl.col("problem") != "").select("plate", "problem").rows()
+    return [f"problem: {text}" if plate in text else f"problem: plate {plate}: {text}" for plate, text in rows]
 
 
 def _row(
@@ -117,7 +127,7 @@ def _row(
         last_run or "",
         "removed" if removed else f"{knows}; corrected sheets {vain}" if vain else knows,
         *map(_size, (pixels, vectors, sum(used.values()) - pixels - vectors)),
-        state.problem,
+        state.problem or platform.causes.get(state.plate, ""),
     )
 
 
@@ -222,14 +232,15 @@ def _ask_platform(screen: Screen, plates: list[str]) -> _Platform:
         return _Platform()
     with instance_of(screen.home) as instance:
         runs = {plate: last_outcome(instance, plate) for plate in plates}
+        causes = {plate: last_failure(instance, plate) for plate, outcome in runs.items() if outcome == "failed"}
         sheet_state = SheetState.from_json(_cursor(instance, sheets.SENSOR))
         drawn = instance.get_latest_materialization_event(_LAST_ANSWER)
         drawn_at = 0.0 if drawn is None else drawn.timestamp
         try:
             watch = WatchState.from_json(_cursor(instance, exports.SENSOR))
         except ExportError as error:
-            return _Platform(runs, sheets=sheet_state, drawn_at=drawn_at, trouble=f"problem: {error}")
-        return _Platform(runs, watch, sheet_state, drawn_at)
+            return _Platform(runs, causes, sheets=sheet_state, drawn_at=drawn_at, trouble=f"problem: {error}")
+        return _Platform(runs, causes, watch, sheet_state, drawn_at)
 
 
 def _cursor(instance: dg.DagsterInstance, sensor: str) -> str | None:

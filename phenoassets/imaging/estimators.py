@@ -59,8 +59,8 @@ def retrospective_illumination(images: Iterable[NDArray[Any]], limit: int = LIMI
 
     In each picture, again and again until none is left, places brighter than the median around them by more than 3
     standard deviations (of the differences) are replaced by that median. The pictures are averaged, each weighted by
-    its median, and smoothed by a Gaussian. Multiplying by mean(background) / background, as the source does, is
-    dividing by this function.
+    its median, and smoothed by a Gaussian that keeps the slope at the edges. Multiplying by mean(background) /
+    background, as the source does, is dividing by this function.
 
     Raises
     ------
@@ -72,8 +72,19 @@ def retrospective_illumination(images: Iterable[NDArray[Any]], limit: int = LIMI
     background = np.zeros(reduced[0].shape)
     for small, weight in zip(reduced, weights, strict=True):
         background += without_objects(small) * (weight / weights.sum())
-    smooth = ndimage.gaussian_filter(background, RADIUS / 2, mode="nearest")
+    smooth = _smoothed(background)
     return as_function(smooth, shape, FLOOR * float(smooth.mean()))
+
+
+def _smoothed(background: NDArray[Any]) -> NDArray[Any]:
+    """A Gaussian over a background that goes on beyond its edges with the slope it has there.
+
+    Light falls off the most in the corners: one that went on flat would be found too bright there by half.
+    """
+    pad = [min(2 * RADIUS, side - 1) for side in background.shape]
+    wide = np.pad(background, [(n, n) for n in pad], mode="reflect", reflect_type="odd")
+    smooth = ndimage.gaussian_filter(wide, RADIUS / 2, mode="nearest")
+    return np.asarray(smooth[pad[0] : pad[0] + background.shape[0], pad[1] : pad[1] + background.shape[1]])
 
 
 def without_objects(small: NDArray[Any]) -> NDArray[np.float64]:

@@ -52,7 +52,7 @@ class Sweep:
         Of each plate that was read to its end.
     unreadable
         Plates that could not be read, and why.
-    unusable, unmapped, loose
+    unusable, unmapped, loose, odd
         As in `landing.Landing`.
     resume
         Plate to begin with next time; None when all were seen.
@@ -64,6 +64,7 @@ class Sweep:
     unmapped: Mapping[str, Path] = field(default_factory=dict)
     loose: int = 0
     resume: str | None = None
+    odd: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -252,7 +253,9 @@ def observe(
             stopped = name
             break
         observations.append(seen)
-    return Sweep(tuple(observations), unreadable, landing.unusable, landing.unmapped, landing.loose, stopped)
+    return Sweep(
+        tuple(observations), unreadable, landing.unusable, landing.unmapped, landing.loose, stopped, landing.odd
+    )
 
 
 def _observe_plate(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from phenoassets.errors import ExportError, ImageError, ProfileError, StalenessError
+from phenoassets.errors import ExportError, ImageError, PhenoassetsError, ProfileError, StalenessError
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.imaging.estimators import ESTIMATORS
 from phenoassets.imaging.illumination import spread
@@ -21,6 +21,7 @@ from phenoassets.imaging.quality import PHASE, estimate_limits, measure_grey
 from phenoassets.imaging.reading import read_image
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.provenance import calibration_digest, calibration_of, version_of
+from phenoassets.steps.rejected import reject, write_rejected
 from phenoassets.steps.step import Progress, StepResult, no_progress
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore, atomic_path, digest_of
@@ -31,13 +32,26 @@ _KEY = ("image_id", "plate", "well", "field", "channel", "scan")
 def calibrate(screen: Screen, store: TableStore, plate: str, progress: Progress = no_progress) -> StepResult:
     """Estimate illumination and quality limits of each channel from the first settled scans, once; then leave them.
 
-    Scans of which nothing can be used are passed over.
+    Scans of which nothing can be used are passed over. Where nothing of any can be, ``rejected_files`` says why.
 
     Raises
     ------
     StalenessError
         If it was estimated in another way than the settings now name: it is frozen until the plate is imported again.
     """
+    unread: list[dict[str, Any]] = []
+    try:
+        result = _calibrate(screen, store, plate, progress, unread)
+    except PhenoassetsError:
+        write_rejected(store, plate, "calibration", unread)
+        raise
+    write_rejected(store, plate, "calibration", [])  # what goes on is listed by the step that measures it
+    return result
+
+
+def _calibrate(
+    screen: Screen, store: TableStore, plate: str, progress: Progress, unread: list[dict[str, Any]]
+) -> StepResult:
     known = store.read("illumination", plate=plate)
     _require_method(screen, known, plate)
     images = store.read("raw_images", plate=plate)
@@ -51,7 +65,7 @@ def calibrate(screen: Screen, store: TableStore, plate: str, progress: Progress 
         for few in timed["scan"].to_frame().iter_slices(screen.settings.correction.calibration_scans):
             try:
                 row, flat = _calibrate_channel(
-                    screen, store, plate, channel, of_channel, few["scan"].to_list(), progress
+                    screen, store, plate, channel, of_channel, few["scan"].to_list(), progress, unread
                 )
             except ProfileError as error:
                 problem = problem or error
@@ -93,26 +107,28 @@ def _calibrate_channel(
     images: pl.DataFrame,
     scans: list[str],
     progress: Progress,
+    unread: list[dict[str, Any]],
 ) -> tuple[dict[str, Any], bool]:
-    """Row of ``illumination``, and whether its function is flat for want of light."""
+    """Row of ``illumination``, and whether its function is flat for want of light; fills `unread`."""
     chosen = images.filter(pl.col("scan").is_in(scans)).sort("scan", "well", "field")
     size = chosen.group_by("height", "width").len().sort("len", "height", "width", descending=True).head(1)
     chosen = chosen.join(size, on=["height", "width"], how="semi", maintain_order="left")
     rows = chosen.to_dicts()
     read: list[dict[str, Any]] = []
-    failed: list[ImageError] = []
+    failed: list[tuple[dict[str, Any], ImageError]] = []
     with ThreadPoolExecutor() as pool:
         for done, result in enumerate(pool.map(_measured(screen), rows), start=1):
             if isinstance(result, ImageError):
-                failed.append(result)
+                failed.append((rows[done - 1], result))
             else:
                 read.append(result)
             progress(done, len(rows))
+    unread += [reject(row, error.reason, error.detail) for row, error in failed]
     if not read:
-        passing = any(error.reason in ("io_error", "no_permission") for error in failed)
+        passing = any(error.reason in ("io_error", "no_permission") for _, error in failed)
         raise (ExportError if passing else ProfileError)(
             f"plate {plate}: none of the {len(rows)} images of channel {channel} in its first scans can be read, "
-            f"the first because: {failed[0]}"
+            f"the first because: {failed[0][1]}"
         )
     limits = estimate_limits(_quality_frame(read))
     usable = [

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from phenoassets.errors import ImageError
+from phenoassets.errors import ExportError, ImageError
 from phenoassets.imaging.reading import picture_digest, pixels_digest, read_header, read_image
 from phenoassets.incucyte.names import channel_in, parse_image_name
 from phenoassets.incucyte.scans import scan_table, with_times
@@ -23,7 +23,7 @@ from phenoassets.screen.plate_files import list_plate, source_of
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.duplicates import reimport_hint, require_one_origin, resolve
 from phenoassets.steps.provenance import version_of
-from phenoassets.steps.rejected import DUPLICATE, duplicate, reject, write_rejected
+from phenoassets.steps.rejected import DUPLICATE, duplicate, one_cause, reject, write_rejected
 from phenoassets.steps.step import Progress, StepResult, no_progress
 from phenoassets.store.incremental import IncrementalTable
 from phenoassets.store.schemas import TABLES
@@ -92,6 +92,8 @@ def catalogue_images(
         IncrementalTable(store, "raw_images", plate, recipe="").append(frame)
     write_rejected(store, plate, "catalogue", rejected)
     catalogue = store.read("raw_images", plate=plate, columns=["image_id", "sha256", *_PLACE])
+    if catalogue.is_empty() and rejected:
+        raise ExportError(one_cause(plate, rejected))
     reasons = Counter(r["reason"] for r in rejected)
     notes: dict[str, object] = {"rejected files": reasons.total() - reasons[DUPLICATE]}
     notes |= {f"rejected: {reason}": n for reason, n in sorted(reasons.items())}

@@ -5,7 +5,9 @@ In go rows of one step of one plate; out comes that step's file, whole each time
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import polars as pl
 
@@ -14,6 +16,7 @@ from phenoassets.store.tables import TableStore
 
 # Reason of a file that is as good as the one that is used.
 DUPLICATE = "duplicate"
+_NO_IMAGES: Final = ("wrong_extension", "not_an_image_name", "not_a_file")
 
 
 def reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
@@ -26,6 +29,22 @@ def reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
         "reason": reason,
         "detail": detail,
     }
+
+
+def one_cause(plate: str, rejected: Sequence[Mapping[str, Any]]) -> str:
+    """What to say where none of a plate's images can be used: the reason that most of `rejected` share, said once.
+
+    Reasons of files that may never have been images (movies, other names) come last.
+    """
+    rows = [row for row in rejected if row["reason"] != DUPLICATE]
+    counts = Counter(row["reason"] for row in rows)
+    reason, n = min(counts.items(), key=lambda item: (item[0] in _NO_IMAGES, -item[1], item[0]))
+    first = min((row for row in rows if row["reason"] == reason), key=lambda row: str(row["path"]))
+    of_all = f"all {n}" if n == len(rows) else f"{n} of {len(rows)}"
+    return (
+        f"plate {plate}: none of its images can be used, {of_all} for one reason ({reason}), first {first['path']}: "
+        f"{first['detail']}"
+    )
 
 
 def write_rejected(store: TableStore, plate: str, step: str, rows: list[dict[str, Any]]) -> None:

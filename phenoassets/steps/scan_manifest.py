@@ -5,6 +5,7 @@ In go the catalogue and the files that were not used; out comes ``scan_manifest`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -20,6 +21,7 @@ from phenoassets.store.tables import TableStore
 USUAL_FIELD: Final = 0.5
 """A field that at least so many of a channel's wells have is one that each of them should have."""
 
+_NAMED: Final = 5  # examples that a finding names
 _CONFLICT: Final = "conflicting_duplicate"
 
 
@@ -38,6 +40,34 @@ def write_scan_manifest(_: Screen, store: TableStore, plate: str) -> StepResult:
             f"{first['n_expected'] - first['n_present']} of {first['n_expected']}, {', '.join(first['missing'][:5])}"
         )
     return StepResult("scan_manifest", frame.height, frame.height, version_of(frame), notes)
+
+
+def findings(store: TableStore, plate: str) -> dict[str, str]:
+    """What a plate's scans lack or hold too much of, by kind; nothing where each is as it should be.
+
+    Wells of the plate map that hold something and were never imaged are among what is missing.
+    """
+    frame = store.read("scan_manifest", plate=plate).sort("scan", "channel")
+    imaged = store.read("raw_images", plate=plate, columns=["well"])["well"].unique()
+    wells = store.read("plate_maps", plate=plate, columns=["well", "role"]).filter(pl.col("role") != "empty")["well"]
+    never = sorted(set(wells) - set(imaged))
+    found = {"wells never imaged": f"{len(never)} wells of the plate map: {_some(never)}"} if never else {}
+    for kind, name in (("missing images", "missing"), ("fields that most wells lack", "extra")):
+        scans = frame.filter(pl.col(name).list.len() > 0)
+        if scans.height:
+            first = scans.row(0, named=True)
+            n = int(scans[name].list.len().sum())
+            found[kind] = f"{n} in {scans.height} scans, first {first['scan']} {first['channel']}: {_some(first[name])}"
+    for kind, name in (("repeated files", "n_duplicates"), ("conflicting files", "n_conflicts")):
+        scans = frame.filter(pl.col(name) > 0)
+        if scans.height:
+            found[kind] = f"{int(scans[name].sum())} in {scans.height} scans, first {scans['scan'][0]}"
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def scan_manifest(images: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:

@@ -2,11 +2,11 @@
 
 import polars as pl
 import pytest
-from builders import typed
+from builders import plate_map_frame, typed
 
 from phenoassets.screen.settings import load_screen
 from phenoassets.steps.catalogue import image_ids
-from phenoassets.steps.scan_manifest import scan_manifest, write_scan_manifest
+from phenoassets.steps.scan_manifest import findings, scan_manifest, write_scan_manifest
 
 KEY = ("plate", "well", "field", "channel", "scan")
 
@@ -83,3 +83,28 @@ def test_the_step_writes_the_table_and_warns(home, store, images):
     assert result.total == store.read("scan_manifest", plate="P1").height == 3
     assert "1 scans lack images" in result.notes["warning"]
     assert "A02/1" in result.notes["warning"]
+
+
+def test_findings_name_what_scans_lack_and_hold_too_much_of_and_wells_that_were_never_imaged(store, images):
+    ids = images.filter(well="A01", field=1, channel="phase", scan="s0")["image_id"].item()
+    frame = scan_manifest(images, rejected_of((ids, "duplicate"), (ids, "conflicting_duplicate")))
+    store.write("scan_manifest", frame, plate="P1")
+    store.write("raw_images", typed("raw_images", images.to_dicts()).with_columns(
+        path=pl.col("image_id"), format=pl.lit("tiff"), sha256=pl.lit(""), bytes=pl.lit(1, pl.Int64),
+        width=pl.lit(1, pl.Int32), height=pl.lit(1, pl.Int32), dtype=pl.lit("uint8"),
+    ), plate="P1")  # fmt: skip
+    mapped = (("A01", "negative_control", "A|x@1 µM"), ("H12", "treatment", "A|y@1 µM"))
+    store.write("plate_maps", plate_map_frame(wells=mapped), plate="P1")
+    assert findings(store, "P1") == {
+        "wells never imaged": "1 wells of the plate map: H12",
+        "missing images": "1 in 1 scans, first s1 phase: A02/1",
+        "fields that most wells lack": "1 in 1 scans, first s1 phase: A03/7",
+        "repeated files": "1 in 1 scans, first s0",
+        "conflicting files": "1 in 1 scans, first s0",
+    }
+
+
+def test_a_plate_whose_scans_are_whole_has_no_findings(store):
+    whole = images_of(*((f"A0{n}", 1, "phase", "s0") for n in (1, 2)))
+    store.write("scan_manifest", scan_manifest(whole, rejected_of()), plate="P1")
+    assert findings(store, "P1") == {}

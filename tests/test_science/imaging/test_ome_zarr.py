@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import zarr
+from ngio import open_ome_zarr_container, open_ome_zarr_plate
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Multiscales, Plate, Reader
 from ome_zarr_models.v05.hcs import HCS
@@ -110,3 +111,16 @@ def test_the_interval_follows_the_scans_that_join(pixels):
 )
 def test_the_interval_is_the_median_time_between_scans(scans, hours):
     assert interval_hours(scans) == hours
+
+
+def test_ngio_opens_the_plate_and_its_images_with_hours_micrometres_and_channels(pixels):
+    store, made = pixels
+    grow(store, made)
+    plate = open_ome_zarr_plate(store.path, mode="r")
+    assert (plate.rows, plate.columns) == (["A", "B"], ["1", "3"])
+    assert plate.images_paths(max_workers=1) == ["A/1/1", "B/3/1"]
+    image = open_ome_zarr_container(store.path / "B" / "3" / "1", mode="r").get_image()
+    assert (image.axes, image.channel_labels) == (("t", "c", "y", "x"), ["green", "phase"])
+    size = image.pixel_size
+    assert (size.t, size.time_unit, size.y, size.x, size.space_unit) == (2.0, "hour", 1.24, 1.24, "micrometer")
+    np.testing.assert_array_equal(image.get_as_numpy()[:, 1], np.stack(made["B03", "phase"]))
