@@ -19,6 +19,7 @@ from phenoassets.admin.homes import plates_to_run
 from phenoassets.admin.rescan import find_rewritten
 from phenoassets.cli.run import _execute, run_screen
 from phenoassets.definitions import build_definitions
+from phenoassets.errors import ExportError
 from phenoassets.incucyte.walking import walk
 from phenoassets.planning.exports import WatchState
 from phenoassets.screen.plate_files import list_plate
@@ -253,11 +254,13 @@ def test_a_run_takes_only_files_that_have_settled(landing):
     landing.look()
     landing.look(21)
     landing.put("P1", range(4, 8))  # still being copied when the run begins
-    taken = catalogue_images(landing.screen, landing.store, "P1", settled=settled_files(landing.screen, "P1"))
+    with pytest.raises(ExportError, match="all 4 for one reason"):  # the four settled ones are no images
+        catalogue_images(landing.screen, landing.store, "P1", settled=settled_files(landing.screen, "P1"))
     rejected = landing.store.read("rejected_files", plate="P1")
-    assert (taken.total, rejected.height) == (0, 4)  # the four settled ones are no images
+    assert rejected.height == 4
     assert not rejected["path"].str.contains("01h00m").any()
-    catalogue_images(landing.screen, landing.store, "P1")
+    with pytest.raises(ExportError, match="all 8 for one reason"):
+        catalogue_images(landing.screen, landing.store, "P1")
     assert landing.store.read("rejected_files", plate="P1").height == 8
 
 
@@ -268,7 +271,7 @@ def test_a_cursor_that_cannot_be_read_is_said(landing):
         "tables": TableStoreResource(home=str(landing.home.root)),
     }
     with dg.build_sensor_context(landing.instance, landing.cursor, resources=resources) as context:
-        assert "reset it to start over" in export_sensor(PLATE_KEYS)(context).skip_message
+        assert "reset it to start again" in export_sensor(PLATE_KEYS)(context).skip_message
 
 
 def test_the_sensor_is_called_with_the_resources_of_the_real_definitions(landing):

@@ -19,7 +19,7 @@ from phenoassets.store.schemas import TABLES
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{},1,uM\n"
 RULES = WatchSettings()
 FAILED = dg.DagsterRunStatus.FAILURE
-EVERY_TABLE = {"plates", "plate_maps", "scans", "growth_curves", "temporal_distances/pixel_pca"}
+EVERY_TABLE = {"plates", "plate_maps", "scans", "vendor_metrics", "growth_curves", "temporal_distances/pixel_pca"}
 
 
 @pytest.fixture
@@ -352,7 +352,7 @@ def test_a_plate_map_that_comes_after_a_failed_import_brings_what_it_lacked(land
     assert [landing.compare(), landing.compare()] == [[], []]
     (landing.exports / "P2" / "map.csv").write_text(MAP.format("y"))
     assert landing.compare() == []  # it may be half copied
-    assert asked(landing.compare()) == [("P2", {"plates", "plate_maps", "scans"})]
+    assert asked(landing.compare()) == [("P2", {"plates", "plate_maps", "scans", "vendor_metrics"})]
     landing.end_runs()
     assert [landing.compare(), landing.compare()] == [[], []]
 

@@ -124,3 +124,21 @@ def test_ngio_opens_the_plate_and_its_images_with_hours_micrometres_and_channels
     size = image.pixel_size
     assert (size.t, size.time_unit, size.y, size.x, size.space_unit) == (2.0, "hour", 1.24, 1.24, "micrometer")
     np.testing.assert_array_equal(image.get_as_numpy()[:, 1], np.stack(made["B03", "phase"]))
+
+
+@pytest.mark.filterwarnings("ignore")  # napari's own, while it is imported
+def test_naparis_reader_opens_plate_and_image_with_hours_micrometres_and_channels(pixels):
+    # With it run pytest under PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 -p xdist.plugin -p pytest_timeout: its own plugins for
+    # pytest fail where warnings are errors, so it is not among the packages for tests.
+    reason = "napari's reader needs napari itself, 47 packages more: pip install -c constraints.txt napari-ome-zarr"
+    reader = pytest.importorskip("napari_ome_zarr", reason=reason)
+    store, made = pixels
+    grow(store, made)
+    for path, shape in ((store.path / "B" / "3" / "1", SHAPE), (store.path, (2 * SHAPE[0], 2 * SHAPE[1]))):
+        [(data, shown, kind)] = reader.napari_get_reader(str(path))(str(path))
+        whole = np.asarray(data[0])
+        assert (kind, shown["channel_axis"], shown["scale"]) == ("image", 1, [2.0, 1.24, 1.24])
+        assert shown["units"] == ("hour", "micrometer", "micrometer")
+        assert [name.rsplit(": ")[-1] for name in shown["name"]] == ["green", "phase"]
+        assert whole.shape == (len(SCANS), 2, *shape)
+        np.testing.assert_array_equal(whole[:, 1, -SHAPE[0] :, -SHAPE[1] :], np.stack(made["B03", "phase"]))
