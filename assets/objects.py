@@ -1,7 +1,11 @@
-"""From pictures to objects: objects, well_counts and object_features, one asset a segmenter."""
+"""From pictures to objects: objects, well_counts, object_features, segmentation_scores by segmenter; annotations.
+
+What people drew is no segmenter's, so ``annotations`` is one asset a plate.
+"""
 
 from assets.factory import GPU_POOL, Figures, TableAsset, Task
 from phenoassets.figures import objects as figures
+from phenoassets.steps import annotated
 from phenoassets.steps import objects as steps
 
 
@@ -39,5 +43,21 @@ PLATE_TABLES = (
         step=lambda task: steps.measure(task.screen, task.store, task.plate, task.model, task.progress),
         figures=lambda task: figures.features(task.screen, task.store, task.plate, task.model),
         deps=("objects",),
+    ),
+    TableAsset(
+        "annotations",
+        "Outlines that people drew: the ROI sets that phenoassets annotations import put into the home.",
+        step=lambda task: annotated.read_annotations(task.screen, task.store, task.plate),
+        deps=("corrected_images",),
+    ),
+    TableAsset(
+        "segmentation_scores",
+        "How well annotated images are segmented, with test-time augmentation and without.",
+        step=lambda task: annotated.score_annotated(
+            task.screen, task.store, task.plate, task.model, device=task.device.resolve(), progress=task.progress
+        ),
+        figures=lambda task: figures.scores(task.store, task.plate, task.model),
+        deps=("corrected_images", "annotations"),
+        pool=GPU_POOL,
     ),
 )

@@ -79,6 +79,8 @@ def renaming_steps(store: TableStore, plate: str, name: str, landed: Collection[
         manifest = store.manifest("corrected_images", plate=plate)
         moves += [(pixels, home.table("corrected_images") / _pixels_of(manifest, name))] if manifest else []
     moves += [(f, home.illumination(name) / f.name) for f in sorted(home.illumination(plate).glob("*.npy"))]
+    drawn = home.roi_sets(plate)
+    moves += [(drawn, home.roi_sets(name))] if drawn.is_dir() else []
     steps += [(f"move {home.relative(a)} to {home.relative(b)}", partial(_move, a, b)) for a, b in moves]
     return steps + (removal_steps(store, plate) if plate_folders(home, plate) else [])
 

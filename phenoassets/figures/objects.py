@@ -121,6 +121,15 @@ def features(screen: Screen, store: TableStore, plate: str, name: str) -> bytes 
     return plate_plots.well_values(wells, _SHOWN_FEATURES, title=f"Shape and intensity, {plate} by {name}", note=when)
 
 
+@never_failing
+def scores(store: TableStore, plate: str, name: str) -> bytes | None:
+    """How well each annotated image is segmented, with views and without."""
+    found = store.read("segmentation_scores", name, plate)
+    if not found.height:
+        return None
+    return outline_plots.segmentation_scores(found, title=f"Objects of {plate} by {name} against those drawn")
+
+
 def _last_scan(store: TableStore, wells: pl.DataFrame, plate: str) -> tuple[pl.DataFrame, str]:
     """Rows of the last scan among `wells`, with the wells' rows and columns, and when that was."""
     if not wells.height:

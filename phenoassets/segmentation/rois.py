@@ -31,8 +31,8 @@ first in the set keeps the pixels."""
 MOST_BYTES: Final = 16_000_000
 """Largest ROI that is read, B: an outline of a million corners has half of it."""
 
-PICTURE: Final = "phenoassets_image"
-"""Property of a ROI that says which image its set was written for."""
+PICTURE: Final = "phenoassets_picture"
+"""Property of a ROI that says which picture its set was written for."""
 
 _AREAS: Final = {
     roifile.ROI_TYPE.POLYGON,
@@ -59,28 +59,29 @@ class RoiSet:
     names: tuple[str, ...]
 
 
-def write_roi_set(labels: Labels, image_id: str = "") -> bytes:
+def write_roi_set(labels: Labels, picture: str = "") -> bytes:
     """A RoiSet.zip of the objects of a label image, one ROI an object, named ``NUMBER-Y-X`` as Fiji does.
 
     Parameters
     ----------
     labels
         Shape (height, width); 0 = background.
-    image_id
-        Which image they are of; `read_roi_set` then notices a set of another.
+    picture
+        What tells their picture from any other, for instance its file's digest; `read_roi_set` then notices a set of
+        another picture.
     """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for number, box in boxes(labels):
             roi = _roi(labels[box] == number, box[0].start, box[1].start)
             roi.name = f"{number:04d}-{(box[0].start + box[0].stop) // 2:04d}-{(box[1].start + box[1].stop) // 2:04d}"
-            roi.props = f"{PICTURE}: {image_id}\n" if image_id else ""
+            roi.props = f"{PICTURE}: {picture}\n" if picture else ""
             # The date of an entry is fixed, so that equal objects give equal bytes.
             archive.writestr(zipfile.ZipInfo(f"{roi.name}.roi", (1980, 1, 1, 0, 0, 0)), roi.tobytes())
     return content.getvalue()
 
 
-def read_roi_set(path: Path, shape: tuple[int, int], image_id: str = "") -> RoiSet:
+def read_roi_set(path: Path, shape: tuple[int, int], picture: str = "") -> RoiSet:
     """Labels of a ``.roi`` or of a zip of them.
 
     Parameters
@@ -89,8 +90,8 @@ def read_roi_set(path: Path, shape: tuple[int, int], image_id: str = "") -> RoiS
         The file.
     shape
         Height and width of the picture.
-    image_id
-        Which image it must be of, where the set says so.
+    picture
+        What the set must say of its picture, where it says anything.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def read_roi_set(path: Path, shape: tuple[int, int], image_id: str = "") -> RoiS
     if not rois:
         raise ImageError("unreadable", f"{path.name} holds no ROI; save a selection or the ROI Manager's list")
     height, width = shape
-    others = {value for _, roi in rois if (value := _property(roi)) and image_id and value != image_id}
+    others = {value for _, roi in rois if (value := _property(roi)) and picture and value != picture}
     if others:
         raise ImageError("other_image", f"{path.name} was written for another image than the one it is named after")
     flat = [name for name, roi in rois if not _has_area(roi)]
@@ -126,6 +127,19 @@ def boxes(labels: NDArray[Any]) -> Iterator[tuple[int, tuple[slice, slice]]]:
     for number, box in enumerate(find_objects(labels), start=1):
         if box is not None:
             yield number, (box[0], box[1])
+
+
+def encoded(mask: NDArray[np.bool_]) -> list[int]:
+    """Lengths of the runs of a mask, row by row: pixels outside, inside, outside, ..."""
+    flat = np.concatenate([[False], mask.ravel(), [not mask.ravel()[-1] if mask.size else True]])
+    ends = np.flatnonzero(flat[1:] != flat[:-1])
+    return np.diff(np.concatenate([[0], ends])).tolist()  # type: ignore[no-any-return]
+
+
+def decoded(runs: Sequence[int], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The mask of `shape` whose runs these are."""
+    inside = np.arange(len(runs)) % 2 == 1
+    return np.asarray(np.repeat(inside, runs).reshape(shape), bool)
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.int32]]:

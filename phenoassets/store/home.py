@@ -121,6 +121,10 @@ class Home:
         """Folder of the OME-Zarrs of a plate's corrected images, one a generation."""
         return self.root / "corrected_images" / check_plate_name(plate)
 
+    def roi_sets(self, plate: str) -> Path:
+        """Folder of the ROI sets that people drew on a plate's images, one file an image."""
+        return self.root / "roi_sets" / check_plate_name(plate)
+
     def illumination(self, plate: str) -> Path:
         """Folder of a plate's frozen calibration."""
         return self.root / "illumination" / f"plate={check_plate_name(plate)}"

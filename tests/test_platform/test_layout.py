@@ -53,6 +53,7 @@ WRITTEN_WITH = {
 }
 # Why an asset has no figure.
 WITHOUT_FIGURE = {
+    "annotations": "people drew them and have seen them; segmentation_scores shows what they are for",
     "plates": "one row of settings, which the table view shows",
     "scans": "the coverage of scans is drawn with image_quality",
     "scan_manifest": "a list of what scans lack, which is read, not looked at",

@@ -3,11 +3,10 @@
 import numpy as np
 import polars as pl
 import pytest
-import tifffile
 from builders import typed
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Label, Reader
-from skimage.draw import disk
+from segmented import Discs, segmented_plate
 
 from phenoassets.admin import status as state
 from phenoassets.admin.plates import finish_renaming, renaming_steps
@@ -18,76 +17,17 @@ from phenoassets.imaging.store import PlateStore
 from phenoassets.screen.settings import load_screen
 from phenoassets.segmentation import find_objects
 from phenoassets.segmentation.measurements import PROFILED
-from phenoassets.steps import calibration, catalogue, images, objects, plates, profiles, provenance
+from phenoassets.steps import objects, plates, profiles, provenance
 from phenoassets.steps.objects import chosen_scans
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore
 
-SIDE = 160
 SEG = "classical"
-
-
-def picture(rng, n):
-    """`n` textured discs on an even ground."""
-    image = rng.normal(110, 1.5, (SIDE, SIDE))
-    for k in range(n):
-        rows, columns = disk((30 + 50 * (k // 3), 30 + 50 * (k % 3)), 13)
-        image[rows, columns] += 30 * np.sign(rng.normal(size=len(rows)))
-    return np.clip(image, 1, 255).astype(np.uint8)
-
-
-class Plate:
-    """Plate P1: six wells of which the first three are controls; the wells' numbers of discs differ."""
-
-    def __init__(self, folder):
-        self.home = Home(folder)
-        self.folder = self.home.root / "exports" / "P1"
-        self.folder.mkdir(parents=True)
-        rows = [f"A{n},{'DMSO' if n <= 3 else 'Drug'},1,uM" for n in range(1, 7)]
-        (self.folder / "map.csv").write_text("\n".join(["well,compound,concentration,unit", *rows]))
-        self.home.plates_file.write_text("plate,treated_after_hours,um_per_pixel\nP1,3,1.24\n")
-        self.rng = np.random.default_rng(0)
-        self.store = TableStore(self.home)
-        self.settings()
-
-    def settings(self, text=f'segmenters = ["{SEG}"]', top=""):
-        lines = ['models = ["pixel_pca"]', 'primary_model = "pixel_pca"', top, "[objects]", text]
-        self.home.settings_file.write_text("\n".join([*lines, "[quality]", "drop_flagged = false"]))
-        self.screen = load_screen(self.home)
-
-    def image(self, scan, discs=(6, 6, 6, 6, 3, 3), channel="phase"):
-        for n, count in enumerate(discs, start=1):
-            time = f"{2 * scan // 24:02d}d{2 * scan % 24:02d}h00m"
-            tifffile.imwrite(self.folder / f"V_{channel}_A{n}_1_{time}.tif", picture(self.rng, count))
-
-    def pixels(self):
-        plates.register_plate(self.screen, self.store, "P1")
-        plates.read_plate_maps(self.screen, self.store, "P1")
-        catalogue.catalogue_images(self.screen, self.store, "P1")
-        catalogue.write_scans(self.screen, self.store, "P1")
-        calibration.calibrate(self.screen, self.store, "P1")
-        images.measure_quality(self.screen, self.store, "P1")
-        images.correct(self.screen, self.store, "P1")
-
-    def find(self, **more):
-        return objects.find(self.screen, self.store, "P1", SEG, **more)
-
-    def rest(self):
-        objects.count(self.screen, self.store, "P1", SEG)
-        objects.measure(self.screen, self.store, "P1", SEG)
-        return profiles.profile(self.screen, self.store, "P1", SEG)
-
-    def read(self, table):
-        return self.store.read(table, SEG, "P1")
 
 
 @pytest.fixture
 def plate(tmp_path):
-    made = Plate(tmp_path / "home")
-    for scan in range(4):
-        made.image(scan)
-    made.pixels()
-    return made
+    return segmented_plate(tmp_path / "home")
 
 
 def test_the_last_scan_before_treatment_and_the_last_one_are_segmented(plate):
@@ -227,7 +167,7 @@ def test_the_answers_take_a_segmenter_as_one_more_model(plate):
 
 
 def test_without_objects_anywhere_there_are_counts_of_none_and_no_profiles(tmp_path):
-    bare = Plate(tmp_path / "home")
+    bare = Discs(tmp_path / "home")
     for scan in range(2):
         bare.image(scan, discs=(0,) * 6)
     bare.pixels()
@@ -293,7 +233,7 @@ def test_viewers_of_ome_zarr_find_the_labels_beside_the_picture(plate):
     row = plate.read("label_images").row(0, named=True)
     nodes = list(Reader(parse_url(plate.home.root / row["zarr"]))())
     [label] = [node for node in nodes if node.load(Label)]
-    assert label.data[0].shape == (4, 1, SIDE, SIDE)
+    assert label.data[0].shape == (4, 1, 160, 160)
     assert label.data[0][row["index"], 0].compute().max() == row["n_objects"]
     assert nodes[0].metadata["coordinateTransformations"] == label.metadata["coordinateTransformations"]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from phenoassets.figures.drawing import style
 
@@ -84,6 +85,34 @@ def outlines(
     entries = [("living", LIVING), ("dead", DEAD), ("views disagree", UNSURE)]
     style.legend(figure, entries, loc="lower right", ncols=3)
     style.set_title(figure, style.text(title, 90), style.text(note, 140))
+    return style.to_png(figure)
+
+
+_SCORES: Final = {"iou": "foreground IoU", "ap50": "AP50", "map_dsb": "mAP over IoU", "f1": "F1"}
+
+
+def segmentation_scores(rows: pl.DataFrame, *, title: str) -> bytes:
+    """Scores of each image by number of views, joined where they are of one image.
+
+    Parameters
+    ----------
+    rows
+        image_id, n_views, and the scores.
+    """
+    figure = style.new_figure(8.4, 3.6)
+    axes = figure.subplots(1, len(_SCORES), sharey=True)
+    views = rows["n_views"].unique().sort().to_list()
+    for ax, (name, heading) in zip(axes, _SCORES.items(), strict=True):
+        style.style_axes(ax, heading, "views", "" if name != "iou" else "score")
+        table = rows.pivot("n_views", index="image_id", values=name, sort_columns=True).drop("image_id")
+        for values in table.iter_rows():
+            ax.plot(range(len(views)), values, "o-", color=style.ACCENT, alpha=0.5, markersize=3, linewidth=0.8)
+        means = [rows.filter(rows["n_views"] == n)[name].mean() for n in views]
+        ax.plot(range(len(views)), means, "_", color=style.INK, markersize=18, markeredgewidth=2)
+        ax.set_xticks(range(len(views)), [str(n) for n in views])
+        ax.set_xlim(-0.5, len(views) - 0.5)
+        ax.set_ylim(0, 1)
+    style.set_title(figure, style.text(title, 90), f"{rows['image_id'].n_unique()} images; bars are means")
     return style.to_png(figure)
 
 
