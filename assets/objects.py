@@ -57,7 +57,7 @@ PLATE_TABLES = (
             task.screen, task.store, task.plate, task.model, device=task.device.resolve(), progress=task.progress
         ),
         figures=lambda task: figures.scores(task.store, task.plate, task.model),
-        deps=("corrected_images", "annotations"),
+        deps=("objects", "annotations"),
         pool=GPU_POOL,
     ),
 )

@@ -8,10 +8,10 @@ from phenoassets.steps import retrieval
 PLATE_TABLES = (
     TableAsset(
         "well_profiles",
-        "One profile a well, channel and scan: the fields of view taken together.",
+        "One profile a well, channel and scan, over its fields of view; of a segmenter, from medians over its objects.",
         step=lambda task: steps.profile(task.screen, task.store, task.plate, task.model),
         figures=lambda task: figures.profile_heatmap(task.screen, task.store, task.model, task.plate),
-        deps=("embeddings",),
+        deps=("embeddings", "object_features"),
     ),
 )
 SCREEN_TABLES = (

@@ -1,5 +1,6 @@
 """Objects of a plate: what is segmented, what is kept, and what wells, profiles and answers make of it."""
 
+import dagster as dg
 import numpy as np
 import polars as pl
 import pytest
@@ -10,6 +11,7 @@ from segmented import Discs, segmented_plate
 
 from phenoassets.admin import status as state
 from phenoassets.admin.plates import finish_renaming, renaming_steps
+from phenoassets.definitions import build_definitions
 from phenoassets.errors import ImageError, ModelError, ProfileError, SettingsError, StoreError
 from phenoassets.figures import objects as figures
 from phenoassets.imaging.labels import LabelStore, label_names
@@ -284,3 +286,18 @@ def test_features_and_all_scans_decide_which_answers_a_segmenter_has(plate):
     assert SEG not in plate.screen.settings.makers("temporal_clusters")
     plate.settings(f'segmenters = ["{SEG}"]\nscans = "all"')
     assert SEG in plate.screen.settings.makers("temporal_clusters")
+
+
+def test_each_asset_of_a_segmenter_is_made_from_those_of_the_same_and_no_other(plate):
+    plate.settings(f'segmenters = ["{SEG}", "unet"]\nscans = "all"')
+    graph = build_definitions(home=plate.home).resolve_asset_graph()
+
+    def parents(*key):
+        return {other.to_user_string() for other in graph.get(dg.AssetKey(key)).parent_keys}
+
+    assert parents("objects", SEG) == {"corrected_images"}
+    assert parents("well_counts", SEG) == parents("object_features", SEG) == {f"objects/{SEG}"}
+    assert parents("well_profiles", SEG) == {f"object_features/{SEG}"}
+    assert parents("well_profiles", "pixel_pca") == {"embeddings/pixel_pca"}
+    assert f"well_profiles/{SEG}" in parents("temporal_distances", SEG)
+    assert parents("segmentation_scores", SEG) == {f"objects/{SEG}", "annotations"}
