@@ -1,4 +1,4 @@
-"""Mutated plate maps, metric tables, spreadsheets and file names: no crash, no hang, and what is read is read back.
+"""Mutated plate maps, metric tables, spreadsheets, stacks and names: no crash, no hang, and what is read is read back.
 
     python tests/fuzz.py --seconds 600 --seed 0
 
@@ -19,11 +19,16 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import openpyxl
 import polars as pl
+import tifffile
+from stacks import write_manifest, write_stack
 
-from phenoassets.errors import PhenoassetsError
-from phenoassets.incucyte import parse_image_name, read_metric_table, read_plate_map
+from phenoassets.errors import ExportError, PhenoassetsError
+from phenoassets.imaging.reading import read_image
+from phenoassets.incucyte import list_export, parse_image_name, read_metric_table, read_plate_map
+from phenoassets.incucyte.download_manifest import MANIFEST_NAME
 
 SLOWEST_SECONDS = 40.0  # a spreadsheet may take its reader 30 s, and this machine may be busy
 MEMORY_MB = 1000.0
@@ -49,6 +54,7 @@ METRIC = (
     "31.01.2014 12:00:00 PM\t19\t1.234\t3\t\n"
 )
 METRIC_GOOD = METRIC.replace("16,5", "16.5").replace("31.01.2014 12:00:00 PM", "31/01/2014 12:00:00")
+STACK = "VID38_A1_phase-green_timestack.tif"
 NAMES = ("VID558_A1_1_00d00h00m.tif", "ACHN_CL3_P2_C15_1_2019y08m30d_00h21m.tif", "B10_1_00d03h00m.png")
 PIECES = (
     "\0", '"', "'", ",", ";", "\t", "\r", "\n", "#", "|", " + ", "1,000", "1.000", "-1", "1e999", "nan", "9" * 5000,
@@ -135,6 +141,29 @@ def check_metric(path: Path) -> None:
     assert found.equals(frame), "a metric table that was written and read again is another"
 
 
+def stack(folder: Path) -> tuple[bytes, str]:
+    """A small stack of two channels at two times, and its manifest."""
+    entry = write_stack(folder, "A1", ("phase", "green"), ("2026-03-01T00:00:00", "2026-03-01T04:00:00"))
+    write_manifest(folder, [entry])
+    return (folder / STACK).read_bytes(), (folder / MANIFEST_NAME).read_text()
+
+
+def check_stack(folder: Path, data: bytes, manifest: bytes) -> None:
+    """List a folder with a stack, its manifest and one picture, and read every page; the picture is always there."""
+    (folder / STACK).write_bytes(data)
+    (folder / MANIFEST_NAME).write_bytes(manifest)
+    picture = folder / "VID38_B2_1_00d00h00m.tif"
+    if not picture.exists():
+        tifffile.imwrite(picture, np.ones((8, 9), np.uint8))
+    listing = list_export(folder)
+    assert str(picture) in set(listing.images["path"]), "a bad stack took a good picture with it"
+    assert not any("\n" in detail for detail in listing.rejected["detail"]), "two lines"
+    for path, page in listing.images.select("path", "page").rows():
+        read_image(path, page)
+    if listing.rejected.height:
+        raise ExportError(listing.rejected["detail"][0])
+
+
 def check_name(text: str) -> None:
     """Read a file name; what is read of it again is the same."""
     assert parse_image_name(text) == parse_image_name(text)
@@ -148,9 +177,11 @@ def run(seconds: float, seed: int, spreadsheets: bool = True) -> tuple[Counter[s
     book = spreadsheet()
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory() as folder:
+        (stacks := Path(folder) / "stacks").mkdir()
+        whole, manifest = stack(stacks)
         while time.monotonic() < end:
             kind = rng.choice(
-                ("map", "map", "metric", "name") + (("book",) if spreadsheets and rng.random() < 0.05 else ())
+                ("map", "map", "metric", "name", "stack") + (("book",) if spreadsheets and rng.random() < 0.05 else ())
             )
             path = Path(folder) / "input"
             begin = time.monotonic()
@@ -159,6 +190,13 @@ def run(seconds: float, seed: int, spreadsheets: bool = True) -> tuple[Counter[s
                 if kind == "name":
                     data = mutate_text(rng.choice(NAMES), rng)
                     check_name(data.decode("utf-8", errors="replace"))
+                elif kind == "stack":
+                    if rng.random() < 0.5:
+                        data = mutate_bytes(whole, rng)
+                        check_stack(stacks, data, manifest.encode())
+                    else:
+                        data = mutate_text(manifest, rng)
+                        check_stack(stacks, whole, data)
                 elif kind == "metric":
                     data = mutate_text(rng.choice((METRIC, METRIC_GOOD, METRIC_GOOD)), rng)
                     path.write_bytes(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import logging
 import math
 import os
 import stat
@@ -18,6 +19,11 @@ from typing import Any, Final
 import numpy as np
 import tifffile
 
+MAX_PAGES: Final = 100_000
+"""Of a stack: 2,000 scans of 4 channels are under a tenth of it."""
+MAX_SAMPLES: Final = 1 << 29
+"""Of a page; no instrument writes more, damaged heads say so."""
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is said in our words
 _SECONDS: Final = {None, "", "s", "sec", "second", "seconds"}
 
 
@@ -101,7 +107,10 @@ def _read(path: str, size: int, _: int) -> StackHead:
 
 def _head(tiff: Any, size: int) -> StackHead:
     first = tiff.pages[0]
-    page_bytes = math.prod(first.shape) * np.dtype(first.dtype).itemsize
+    sizes = (first.imagewidth, first.imagelength, first.samplesperpixel)
+    if not all(isinstance(size, int) and size > 0 for size in sizes) or math.prod(sizes) > MAX_SAMPLES:
+        raise StackHeadError(f"says an impossible size of its pages ({str(sizes)[:60]}); copy it again")
+    page_bytes = math.prod(sizes) * np.dtype(first.dtype).itemsize
     there = len(tiff.pages)
     notes = tiff.imagej_metadata or {}
     stated = int(notes.get("images", there)) if tiff.is_imagej else there
@@ -115,6 +124,8 @@ def _head(tiff: Any, size: int) -> StackHead:
         stated = there
     if last > size:
         raise StackHeadError(f"is cut short: {size} bytes of {last}; copy it again")
+    if stated > MAX_PAGES:
+        raise StackHeadError(f"says that it has {stated:,} pages, more than {MAX_PAGES:,}; download fewer scans a file")
     axes, counts = _axes(tiff, notes, stated)
     if axes and math.prod(counts.values()) != stated:
         text = ", ".join(f"{n} {name}" for name, n in counts.items())

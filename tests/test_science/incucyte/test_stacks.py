@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stacks import by_records, picture, write_manifest, write_stack
 
 from phenoassets.imaging.reading import read_image
-from phenoassets.incucyte import find_images, list_export
+from phenoassets.incucyte import find_images, list_export, stack_heads
 from phenoassets.incucyte.names import parse_image_name
 from phenoassets.incucyte.stacks import parse_stack_name
 
@@ -248,6 +248,24 @@ def test_a_manifest_that_is_none_is_one_line_of_its_own(tmp_path, text):
     (line,) = rejected.filter(reason="manifest_unreadable")["detail"]
     assert line.startswith("pyincucyte-manifest.json ")
     assert "download it again or remove it" in line
+
+
+def test_more_pages_than_any_recording_has_are_refused_before_they_are_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(stack_heads, "MAX_PAGES", 2)
+    write_manifest(tmp_path, [write_stack(tmp_path, times=TIMES)])
+    assert "has 3 pages, more than 2; download fewer scans a file" in refusal(tmp_path)[1]
+
+
+def test_a_head_whose_width_is_several_numbers_is_refused(tmp_path):
+    write_manifest(tmp_path, [write_stack(tmp_path, times=TIMES)])
+    path = tmp_path / "VID38_A1_phase_timestack.tif"
+    content = bytearray(path.read_bytes())
+    start = int.from_bytes(content[4:8], "little") + 2
+    width = next(at for at in range(start, start + 240, 12) if content[at : at + 2] == b"\x00\x01")
+    content[width + 4 : width + 8] = (4).to_bytes(4, "little")
+    content[width + 8 : width + 12] = (8).to_bytes(4, "little")
+    path.write_bytes(bytes(content))
+    assert "says an impossible size of its pages" in refusal(tmp_path)[1]
 
 
 def test_any_bytes_under_a_stacks_name_are_refused_and_harm_nothing(tmp_path):
