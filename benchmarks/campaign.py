@@ -3,7 +3,7 @@
 In go a folder to work in and a seed; out come lines on what run and status said, and an exit code of 0 only where all
 held. Every bad plate is a copy of a part of a good one with one fault of another kind.
 
-    python benchmarks/campaign.py [--folder DIR] [--seed 0] [--wells 12] [--faults two_plates,far_cell,...]
+    python benchmarks/campaign.py [--folder DIR] [--seed 0] [--wells 24] [--faults two_plates,far_cell,...]
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TABLES: Final = (
 SCREEN_TABLES: Final = {"sphered_profiles", "strong_treatments", "temporal_clusters"}
 MODEL: Final = "convae_pooled"
 REMEDIES: Final = (
-    "give", "put", "delete", "write", "copy", "export", "name", "check", "remove", "rename", "state", "expected",
+    "give", "put", "delete", "write", "copy", "export", "name", "check", "remove", "rename", "state",
 )  # fmt: skip
 _MAP: Final = "well,compound,concentration,unit\n"
 
@@ -245,7 +245,7 @@ def tables_of(home: Home, plates: Sequence[str]) -> dict[str, pl.DataFrame]:
     return found
 
 
-def run(folder: Path, faults: Sequence[str], *, wells: int = 12, seed: int = 0, n_good: int = 2) -> Campaign:
+def run(folder: Path, faults: Sequence[str], *, wells: int = 24, seed: int = 0, n_good: int = 2) -> Campaign:
     """Lay out the plates, run both homes, and compare."""
     both, alone = lay_out(folder, faults, wells, seed, n_good)
     found = Campaign()
@@ -310,7 +310,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--wells", type=int, default=12)
+    parser.add_argument("--wells", type=int, default=24)
     parser.add_argument("--faults", default=",".join(FAULTS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:

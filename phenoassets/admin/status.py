@@ -185,7 +185,10 @@ def _stale_sheets(screen: Screen, store: TableStore, state: PlateState, maps: Sc
     lines = plate_map.filter(pl.col("role").is_in(TREATED_ROLES))["control_group"].unique()
     controlled = plate_map.filter(pl.col("role") == CONTROL_ROLE)["control_group"].unique()
     if bare := sorted(set(lines) - set(controlled)):
-        text = f"plate {plate} has no negative control well of {', '.join(bare)}, whose conditions get no answers"
+        text = (
+            f"plate {plate} has no negative control well of {', '.join(bare)}, whose conditions get no answers; name "
+            "its controls in the plate map, or set controls.negative in screen.toml"
+        )
         state.problem = state.problem or text
     return changed
 

@@ -102,7 +102,7 @@ def _why_empty(plate: str, root: Path, listing: Listing) -> str:
             f"because: {first['detail']}"
         )
     held = "holds no image under an Incucyte name" if any(root.iterdir()) else "is empty"
-    return f"plate {plate}: {root} {held}; expected names like {plate}_A1_1_00d00h00m.tif"
+    return f"plate {plate}: {root} {held}; copy its export there, with names like {plate}_A1_1_00d00h00m.tif"
 
 
 def find_plate_map(screen: Screen, plate: str, folder: Path | None = None) -> Path:
