@@ -9,40 +9,14 @@ import subprocess
 import sys
 import time
 
-import numpy as np
-import polars as pl
 import pytest
-from command_line import ROOT, phenoassets, settings
+from command_line import ROOT, assert_equal_tables, phenoassets, settings
 
 from phenoassets.cli.run import instance_of
-from phenoassets.store.schemas import TABLES
-from phenoassets.store.tables import TableStore
 
 pytestmark = pytest.mark.slow
 KILLS = 6
 STARTING = 4.0  # seconds of a run before its work
-# No fault, one model, no curator, no replicates.
-MAY_BE_EMPTY = {"rejected_files", "effect_agreement", "curated_effects", "retrieval_scores"}
-NOT_COMPARED = {"corrected_images": ["zarr"], "illumination": ["path"]}  # where things lie, not what they are
-
-
-def assert_equal_tables(one, other):
-    """Rows by key; integers, text and labels exact, floats to 1e-5 relative."""
-    for table in TABLES.values():
-        a, b = (TableStore(home).read(table.name) for home in (one, other))
-        assert a.height == b.height, table.name
-        assert a.height or table.name in MAY_BE_EMPTY, table.name
-        for column in a.columns:
-            x, y = a[column], b[column]
-            if column in NOT_COMPARED.get(table.name, ()):
-                continue
-            if x.dtype == pl.List(pl.Float64):
-                assert x.list.len().equals(y.list.len()), f"{table.name}.{column}"
-                x, y = (values.list.explode().drop_nulls() for values in (x, y))
-            if isinstance(x.dtype, pl.Array) or x.dtype.is_float():
-                np.testing.assert_allclose(x.to_numpy(), y.to_numpy(), rtol=1e-5, atol=1e-9, err_msg=table.name)
-            else:
-                assert x.equals(y), f"{table.name}.{column}"
 
 
 def start(home):
