@@ -6,21 +6,23 @@ and never taken for empty. Which files are known lies in the home's watch folder
 
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 
 import dagster as dg
 
 from assets.factory import PLATE_PARTITION, PLATES, SETTLED_TAG
 from phenoassets.admin.homes import bytes_to_come, require_space
 from phenoassets.admin.rescan import find_rewritten
+from phenoassets.admin.status import missing_tables
 from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.planning import exports as planning
-from phenoassets.planning.exports import Request, WatchSettings, WatchState
-from phenoassets.planning.landing_watch import FileLedger, Poll, poll
-from phenoassets.planning.plate_requests import drop_plate_request, read_plate_requests
+from phenoassets.planning.exports import Request, WatchState
+from phenoassets.planning.landing_watch import FileLedger, poll
+from phenoassets.planning.plate_requests import apply_plate_requests
 from phenoassets.screen.plate_files import vessels_of
 from phenoassets.screen.settings import Screen
+from phenoassets.steps.receipts import files_of_last_run
 from phenoassets.store.tables import TableStore
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
@@ -68,18 +70,20 @@ def watch(
     instance = context.instance
     for run_id in fail_orphaned_runs(instance, screen.home.locks):
         context.log.warning("run %s is marked as failed: its process is gone", run_id)
-    before, granted = _apply_plate_requests(screen, WatchState.from_json(context.cursor), _granted(context.cursor))
+    there = set(instance.get_dynamic_partitions(PLATE_PARTITION))
+    before, granted = apply_plate_requests(screen.home, WatchState.from_json(context.cursor), _granted(context.cursor))
     seen = poll(
         screen.exports,
         FileLedger(screen.home.watch),
         before,
-        rules_of(screen),
+        planning.rules_of(screen),
         now,
         budget_seconds=screen.settings.exports.tick_seconds,
         outcomes=outcomes_of(instance, planning.open_run_keys(before).values()),
         vessels=vessels_of(screen),
+        complete=partial(_files_on_disk, screen, store, there),
     )
-    for line in _warnings(seen):
+    for line in seen.sweep.warnings():
         context.log.warning(line)
     state, requests = seen.plan.state, []
     totals = {one.plate: one.bytes for one in seen.sweep.observations}
@@ -88,10 +92,9 @@ def watch(
             require_space(screen, request.plate, bytes_to_come(store, request.plate, totals[request.plate]))
         except StoreError as error:
             context.log.error("%s", error)
-            state = _defer_request(state, before, request.plate)
+            state = planning.defer_request(state, before, request.plate)
         else:
             requests.append(request)
-    there = set(instance.get_dynamic_partitions(PLATE_PARTITION))
     new = [request.plate for request in requests if request.plate not in there]
     return dg.SensorResult(
         run_requests=[_run(request, keys) for request in requests],
@@ -99,12 +102,6 @@ def watch(
         skip_reason=None if requests else f"nothing new has settled among {len(totals)} plates in {screen.exports}",
         cursor=_cursor(state, granted),
     )
-
-
-def rules_of(screen: Screen) -> WatchSettings:
-    """When a plate of `screen` has settled, and how failed runs are asked for again."""
-    exports = screen.settings.exports
-    return WatchSettings(exports.settle_minutes, exports.retry_minutes, exports.max_attempts)
 
 
 def rescan_job() -> dg.JobDefinition:
@@ -148,26 +145,15 @@ def _run(request: Request, keys: Sequence[dg.AssetKey]) -> dg.RunRequest:
     )
 
 
-def _defer_request(state: WatchState, before: WatchState, plate: str) -> WatchState:
-    """`state` in which the request for `plate` was never made: it is asked for at the next look."""
-    known = before.plates.get(plate)
-    plates = {name: one for name, one in state.plates.items() if name != plate}
-    return replace(state, plates=plates if known is None else {**plates, plate: known})
+def _files_on_disk(screen: Screen, store: TableStore, there: Collection[str], plate: str) -> str | None:
+    """Fingerprint of the files from which all tables of `plate` stand on disk, whoever ran it; None without any.
 
-
-def _apply_plate_requests(screen: Screen, state: WatchState, granted: Sequence[str]) -> tuple[WatchState, list[str]]:
-    """`state` after the wishes, and the tokens of those that are granted once and whose files still stand."""
-    wishes = read_plate_requests(screen.home)
-    standing = []
-    for plate, wish in wishes.items():
-        if wish.kind == "removed":
-            state = planning.exclude(state, plate)
-        elif wish.token in granted:
-            drop_plate_request(screen.home, wish)
-        else:
-            state = planning.request_reimport(state, plate)
-            standing.append(wish.token)
-    return state, standing
+    A plate whose partition is gone, with Dagster's databases, is run again: else nothing would follow from it.
+    """
+    try:
+        return files_of_last_run(store, plate) if plate in there and not missing_tables(screen, store, plate) else None
+    except PhenoassetsError:  # a damaged table: its run says which
+        return None
 
 
 def _granted(cursor: str | None) -> list[str]:
@@ -177,17 +163,3 @@ def _granted(cursor: str | None) -> list[str]:
 def _cursor(state: WatchState, granted: Sequence[str]) -> str:
     content: Mapping[str, object] = json.loads(state.to_json())
     return json.dumps({**content, _GRANTED: granted} if granted else content, separators=(",", ":"))
-
-
-def _warnings(seen: Poll) -> list[str]:
-    sweep = seen.sweep
-    lines = [*sweep.unusable.values(), *sweep.unreadable.values(), *sweep.odd.values()]
-    lines += [
-        f"vessel {vessel} in {archive} belongs to no plate; name it under vessel_id in plates.csv"
-        for vessel, archive in sweep.unmapped.items()
-    ]
-    if sweep.loose:
-        lines.append(f"{sweep.loose} images lie beside the plates' folders and belong to none; move them into one")
-    if sweep.resume is not None:
-        lines.append(f"the time for one look ran out before plate {sweep.resume}; the next begins there")
-    return lines

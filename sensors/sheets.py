@@ -16,6 +16,7 @@ from assets.factory import PLATE_PARTITION, asset_key
 from assets.warehouse import WAREHOUSE
 from phenoassets.admin.status import stale_layers, stale_sheet_tables, stale_small_tables
 from phenoassets.errors import PhenoassetsError
+from phenoassets.planning.exports import rules_of
 from phenoassets.planning.plate_requests import removed_plates
 from phenoassets.planning.sheet_digests import read_sheets, tables_of_sheets
 from phenoassets.planning.sheets import SheetRequest, SheetState, StaleAnswers, open_run_keys, plan_sheets
@@ -26,7 +27,6 @@ from phenoassets.steps.answer_recipes import StaleAnswer, stale_answers, with_de
 from phenoassets.store.tables import TableStore
 from resources.screen import ScreenResource
 from resources.table_store import TableStoreResource
-from sensors.exports import rules_of
 from sensors.runs import busy_plates, outcomes_of
 
 SENSOR = "changed_sheets"

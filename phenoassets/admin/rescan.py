@@ -1,7 +1,8 @@
 """Files that were rewritten in place after they were imported.
 
 In go a screen and its store; every file among the exports is measured again, and those whose size or time of change
-is another are compared with the catalogue by their bytes. Out come rows of ``rejected_files`` and lines for a person;
+is another, or of which no measure was kept since no sensor saw them settle, are compared with the catalogue by their
+bytes. Out come rows of ``rejected_files`` and lines for a person;
 what was imported stays as it is until ``phenoassets plate reimport``.
 """
 
@@ -61,31 +62,35 @@ def find_rewritten(screen: Screen, store: TableStore, now: float) -> Rewritten:
     ExportError
         If the landing folder is missing or cannot be read.
     """
-    sweep = observe(
-        screen.exports, FileLedger(screen.home.watch), float("inf"), now, full=True, vessels=vessels_of(screen)
-    )
+    ledger = FileLedger(screen.home.watch)
+    sweep = observe(screen.exports, ledger, float("inf"), now, full=True, vessels=vessels_of(screen))
     roots = {plate: source.root for plate, source in landing_of(screen).sources.items()}
     lines: list[str] = []
     for seen in sweep.observations:
         below = roots[seen.plate].relative_to(screen.exports) if seen.plate in roots else Path(seen.plate)
         suspects = {(below / path).as_posix() for path in seen.rewritten}
-        rows = _changed(screen, store, seen.plate, suspects)
+        measured = {(below / path).as_posix() for path in ledger.settled_files(seen.plate)}
+        rows = _changed(screen, store, seen.plate, suspects, measured)
         # One of another size becomes a new state of the plate, whose run rejects it.
         write_rejected(store, seen.plate, _STEP, [row for row in rows if row["same_size"]])
         lines += [f"plate {seen.plate}: {row['path']} {row['detail']}" for row in rows]
     return Rewritten(tuple(lines), sweep.unreadable, len(sweep.observations), _files(sweep))
 
 
-def _changed(screen: Screen, store: TableStore, plate: str, suspects: set[str]) -> list[dict[str, Any]]:
-    """Rows for those of `suspects`, and of the files named before, whose bytes are not the catalogued ones."""
+def _changed(
+    screen: Screen, store: TableStore, plate: str, suspects: set[str], measured: set[str]
+) -> list[dict[str, Any]]:
+    """Rows for the files whose bytes are not the catalogued ones.
+
+    Compared are `suspects`, those that were named before, and those that are not among the `measured`.
+    """
     before = store.read_part("rejected_files", f"{_STEP}.parquet", plate=plate)
     if before is not None:
         suspects = suspects | set(before["path"])
-    if not suspects:
-        return []
     known = store.read("raw_images", plate=plate, columns=["image_id", "path", "page", "bytes", "sha256"])
+    wanted = suspects | (set(known["path"]) - measured)
     rows = []
-    for row in known.filter(pl.col("path").is_in(sorted(suspects))).to_dicts():
+    for row in known.filter(pl.col("path").is_in(sorted(wanted))).to_dicts():
         try:
             digest, size = picture_digest(screen.exports / row["path"], row["page"])
             same, same_size = digest == row["sha256"], size == row["bytes"]

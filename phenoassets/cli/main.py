@@ -84,7 +84,8 @@ def simulate(folder: Path, plates: int, wells: int, hours: float, interval: floa
 @click.option("--exports", type=click.Path(file_okay=False, path_type=Path), help="Landing folder of the exports.")
 @click.option("--plate", "plates", multiple=True, callback=_composed, help="Only this plate; may be repeated.")
 @click.option("--models", help="Only these models and segmenters, separated by commas.")
-def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str | None) -> None:
+@click.option("--again", is_flag=True, help="Run what is complete too, and draw its figures anew.")
+def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str | None, again: bool) -> None:
     """Materialize what is new: every plate among the exports, then the screen's answers."""
     from phenoassets.admin.homes import prepare_home
     from phenoassets.cli.run import end_runs, run_screen
@@ -97,7 +98,8 @@ def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str |
     definitions = build_definitions(home=place, progress="terminal")
     named = chosen or (*screen.settings.models, *screen.settings.objects.segmenters)
     outcome = until_stopped(
-        lambda: run_screen(definitions, screen, plates, named, tell=_say), on_stop=lambda: end_runs(place)
+        lambda: run_screen(definitions, screen, plates, named, again=again, tell=_say),
+        on_stop=lambda: end_runs(place),
     )
     for failure in outcome.failures:
         click.echo(f"error: {failure}", err=True)

@@ -21,6 +21,7 @@ from phenoassets.planning.landing_watch import FileLedger
 from phenoassets.planning.plate_requests import Kind, make_plate_request
 from phenoassets.screen.plate_files import landing_of
 from phenoassets.screen.settings import Screen
+from phenoassets.steps.receipts import forget_receipt
 from phenoassets.store.home import Home, check_plate_name
 from phenoassets.store.locks import plate_lock
 from phenoassets.store.tables import TableStore
@@ -57,7 +58,7 @@ def rename(screen: Screen, plate: str, new: str) -> list[Step]:
     steps += _dropping_partition(home, plate)
     line = f"know the files of {new} as those of {plate} were known"
     steps.append((line, partial(FileLedger(home.watch).rename, plate, new)))
-    done: Step = (f"{plate} is now {new}", partial(finish_renaming, home, plate))
+    done: Step = (f"{plate} is now {new}", partial(_finish_renaming, home, plate))
     return _locked(home, [plate, new], [*steps, _again(screen, new), done])
 
 
@@ -70,8 +71,17 @@ def _forgetting(screen: Screen, plate: str) -> list[Step]:
         steps += removal_steps(TableStore(home), plate)
     if not steps and plate not in known_plates(screen, TableStore(home), landing_of(screen)):
         raise SettingsError(f"plate {plate} is not known in {home.root}; phenoassets status lists the plates")
-    ledger = FileLedger(home.watch)
-    return [*steps, (f"forget what the sensor knows of the files of {plate}", partial(ledger.forget, plate))]
+    return [*steps, (f"forget what the sensor knows of the files of {plate}", partial(_forget_files, home, plate))]
+
+
+def _forget_files(home: Home, plate: str) -> None:
+    FileLedger(home.watch).forget(plate)
+    forget_receipt(home, plate)
+
+
+def _finish_renaming(home: Home, plate: str) -> None:
+    finish_renaming(home, plate)
+    forget_receipt(home, plate)
 
 
 def _again(screen: Screen, plate: str) -> Step:

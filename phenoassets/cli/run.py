@@ -16,12 +16,15 @@ from threading import Event, Thread
 import dagster as dg
 
 from assets.factory import PLATE_PARTITION
+from assets.warehouse import WAREHOUSE
 from phenoassets.admin.homes import bytes_to_come, plates_to_run, require_space
 from phenoassets.admin.status import treatment_time_problem
 from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.plate_files import list_plate
 from phenoassets.screen.settings import Screen
+from phenoassets.sql.views import views_are_current
 from phenoassets.steps.effects import unknown_curated_conditions
+from phenoassets.steps.receipts import Receipts
 from phenoassets.store.home import Home, check_plate_name
 from phenoassets.store.locks import HEARTBEAT_SECONDS, release_all
 from phenoassets.store.schemas import TABLES
@@ -84,9 +87,12 @@ def run_screen(
     named: Sequence[str],
     models: Sequence[str],
     *,
+    again: bool = False,
     tell: Callable[[str], None],
 ) -> RunResult:
     """Materialize plates one after the other, then the screen's answers; a plate that fails holds up no other.
+
+    What is complete, since nothing that it was made from has changed, is passed over.
 
     Parameters
     ----------
@@ -98,6 +104,8 @@ def run_screen(
         Plates; every plate among the exports where none is named.
     models
         Models to run.
+    again
+        Run what is complete too.
     tell
         Called with one line a plate.
     """
@@ -108,14 +116,33 @@ def run_screen(
     plates = plates_to_run(screen, named)
     with instance_of(screen.home) as instance, ExitStack() as stack:
         stack.enter_context(_failing_orphaned_runs(screen.home, tell))
+        receipts = Receipts(screen, TableStore(screen.home))
+        everything = set(models) >= {*screen.settings.models, *screen.settings.objects.segmenters}
         for number, plate in enumerate(plates, start=1):
-            tell(f"plate {plate} ({number} of {len(plates)})")
-            outcome.failures += _run_plate(definitions, instance, screen, plate, per_plate)
+            label = f"plate {plate} ({number} of {len(plates)})"
+            if not again and instance.has_dynamic_partition(PLATE_PARTITION, plate) and receipts.is_complete(plate):
+                tell(f"{label}: complete")
+                outcome.failures += _waits(screen, plate)
+                continue
+            tell(label)
+            inputs = receipts.plate_inputs(plate)
+            failures = _run_plate(definitions, instance, screen, plate, per_plate)
+            if not failures and everything and inputs is not None:
+                receipts.keep_plate(plate, inputs)
+            outcome.failures += failures or _waits(screen, plate)
         if outcome.failures and not _can_answer(screen, models):  # their causes are told: what follows says no more
             tell("no answers: no plate has profiles yet")
             return outcome
-        tell("the screen's answers")
-        outcome.failures += _execute(definitions, instance, answers, "screen")
+        drawn = instance.get_latest_materialization_event(WAREHOUSE) is not None and views_are_current(screen)
+        if not again and drawn and receipts.are_answers_complete():
+            tell("the screen's answers: complete")
+        else:
+            tell("the screen's answers")
+            given = receipts.answers_inputs()
+            failures = _execute(definitions, instance, answers, "screen")
+            if not failures and everything:
+                receipts.keep_answers(given)
+            outcome.failures += failures
         with suppress(PhenoassetsError):  # told by the run itself
             unheeded = unknown_curated_conditions(screen, TableStore(screen.home))
             outcome.failures += [unheeded] if unheeded else []
@@ -163,9 +190,13 @@ def _run_plate(
     except PhenoassetsError as error:
         return [str(error)]
     instance.add_dynamic_partitions(PLATE_PARTITION or "plate", [plate])
-    failures = _execute(definitions, instance, keys, f"plate {plate}", partition=plate)
-    waits = "" if failures else treatment_time_problem(TableStore(screen.home), plate)
-    return [*failures, waits] if waits else failures
+    return _execute(definitions, instance, keys, f"plate {plate}", partition=plate)
+
+
+def _waits(screen: Screen, plate: str) -> list[str]:
+    """Why a plate that was run cannot be answered from yet."""
+    waits = treatment_time_problem(TableStore(screen.home), plate)
+    return [waits] if waits else []
 
 
 def _keys(definitions: dg.Definitions) -> list[dg.AssetKey]:

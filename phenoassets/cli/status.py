@@ -20,7 +20,7 @@ from phenoassets.cli.run import instance_of
 from phenoassets.errors import ExportError, PhenoassetsError
 from phenoassets.incucyte.landing import Landing
 from phenoassets.planning.exports import PlateWatch as Watched
-from phenoassets.planning.exports import WatchState, retry_at
+from phenoassets.planning.exports import WatchState, retry_at, rules_of
 from phenoassets.planning.plate_requests import removed_plates
 from phenoassets.planning.sheets import SheetRecord, SheetState
 from phenoassets.screen.plate_files import landing_of
@@ -159,7 +159,7 @@ def _in_vain(screen: Screen, asked: Watched | None, last_run: str | None) -> str
         return ""
     if asked.status == "given_up":
         return "" if last_run == "succeeded" else f"given up after {asked.attempts} failed runs; run it by hand"
-    rules = exports.rules_of(screen)
+    rules = rules_of(screen)
     at = time.strftime("%H:%M", time.localtime(retry_at(asked, rules)))
     return f"failed {asked.attempts} of {rules.max_attempts} times; next at {at}"
 

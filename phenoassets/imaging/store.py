@@ -542,7 +542,7 @@ class ShardReader:
         self._wanted: defaultdict[tuple[str, int, str, int], list[int]] = defaultdict(list)
         for row in rows:
             self._wanted[self._file(row)].append(row["index"])
-        self._defer_request: dict[tuple[str, int, str, int], dict[int, NDArray[Any]]] = {}
+        self._waiting: dict[tuple[str, int, str, int], dict[int, NDArray[Any]]] = {}
         self._locks: defaultdict[tuple[str, int, str, int], threading.Lock] = defaultdict(threading.Lock)
         self._lock = threading.Lock()
 
@@ -558,14 +558,14 @@ class ShardReader:
         with self._lock:
             lock = self._locks[file]
         with lock:
-            if file not in self._defer_request:
+            if file not in self._waiting:
                 well, field, channel, _ = file
                 wanted = sorted(self._wanted[file])
                 found = self._store.read_many([(well, field, channel, index) for index in wanted], workers=1)
-                self._defer_request[file] = dict(zip(wanted, found, strict=True))
-            picture = self._defer_request[file].pop(row["index"])
-            if not self._defer_request[file]:
-                del self._defer_request[file]
+                self._waiting[file] = dict(zip(wanted, found, strict=True))
+            picture = self._waiting[file].pop(row["index"])
+            if not self._waiting[file]:
+                del self._waiting[file]
         return picture
 
     def _file(self, row: Mapping[str, Any]) -> tuple[str, int, str, int]:

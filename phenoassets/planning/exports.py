@@ -10,11 +10,12 @@ sizes and none in between found others. Time stamps of files play no part: copie
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from phenoassets.errors import ExportError
+from phenoassets.screen.settings import Screen
 
 RunOutcome = Literal["running", "succeeded", "failed", "canceled"]
 Status = Literal["watching", "requested", "done", "failed", "given_up", "canceled", "removed"]
@@ -38,6 +39,12 @@ class WatchSettings:
     settle_minutes: float = 20.0
     retry_minutes: float = 5.0
     max_attempts: int = 4
+
+
+def rules_of(screen: Screen) -> WatchSettings:
+    """When a plate of `screen` has settled, and how failed runs are asked for again."""
+    exports = screen.settings.exports
+    return WatchSettings(exports.settle_minutes, exports.retry_minutes, exports.max_attempts)
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,7 @@ def plan(
     settings: WatchSettings,
     outcomes: Mapping[str, RunOutcome] | None = None,
     resume: str | None = None,
+    complete: Callable[[str], str | None] = lambda _: None,
 ) -> Plan:
     """Decide which plates need a run.
 
@@ -199,6 +207,9 @@ def plan(
         How the run of each run key stands, as far as known.
     resume
         Plate to begin the next look with.
+    complete
+        Fingerprint of the files from which everything of a plate stands on disk, whoever ran it; None where that is not
+        so. Asked of settled plates that are due.
 
     Returns
     -------
@@ -223,7 +234,9 @@ def plan(
             continue
         settled[seen.plate] = seen.fingerprint
         reason = _reason(known, now, settings)
-        if reason is not None:
+        if reason is not None and complete(seen.plate) == seen.fingerprint:
+            plates[seen.plate] = replace(known, requested=seen.fingerprint, status="done")
+        elif reason is not None:
             n = known.past.get(seen.fingerprint, 0) + 1
             requests.append(Request(seen.plate, seen.fingerprint, n, seen.n_files, reason))
             plates[seen.plate] = replace(
@@ -284,3 +297,10 @@ def exclude(state: WatchState, plate: str) -> WatchState:
     """`state` in which `plate` is not asked for until `request_reimport`, though its files may stay."""
     known = state.plates.get(plate, _BLANK)
     return replace(state, plates={**state.plates, plate: replace(known, status="removed")})
+
+
+def defer_request(state: WatchState, before: WatchState, plate: str) -> WatchState:
+    """`state` in which the request for `plate` was never made: it is asked for at the next look."""
+    known = before.plates.get(plate)
+    plates = {name: one for name, one in state.plates.items() if name != plate}
+    return replace(state, plates=plates if known is None else {**plates, plate: known})

@@ -1,6 +1,6 @@
 """Looking at the landing folder within a time budget, and the ledger of files that are known.
 
-In go the exports folder and the ledger; out come observations for ``settled.plan``. Folders are listed; only files
+In go the exports folder and the ledger; out come observations for ``exports.plan``. Folders are listed; only files
 that are new, have not settled, or are stacks are measured. A plate of single pictures whose names are those of its
 settled listing costs no more than that listing. What could not be read is named and never taken for empty.
 """
@@ -65,6 +65,19 @@ class Sweep:
     loose: int = 0
     resume: str | None = None
     odd: Mapping[str, str] = field(default_factory=dict)
+
+    def warnings(self) -> list[str]:
+        """What a person should hear of it, one line each."""
+        lines = [*self.unusable.values(), *self.unreadable.values(), *self.odd.values()]
+        lines += [
+            f"vessel {vessel} in {archive} belongs to no plate; name it under vessel_id in plates.csv"
+            for vessel, archive in self.unmapped.items()
+        ]
+        if self.loose:
+            lines.append(f"{self.loose} images lie beside the plates' folders and belong to none; move them into one")
+        if self.resume is not None:
+            lines.append(f"the time for one look ran out before plate {self.resume}; the next begins there")
+        return lines
 
 
 @dataclass(frozen=True)
@@ -168,11 +181,12 @@ def poll(
     budget_seconds: float = float("inf"),
     outcomes: Mapping[str, RunOutcome] | None = None,
     vessels: Mapping[str, str] | None = None,
+    complete: Callable[[str], str | None] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Poll:
     """Observe the landing folder, plan, and note in the ledger what has settled: what a sensor's tick does.
 
-    See `observe` and `settled.plan` for the parameters.
+    See `observe` and `exports.plan` for the parameters.
 
     Raises
     ------
@@ -180,7 +194,7 @@ def poll(
         If the landing folder is missing or cannot be read.
     """
     sweep = observe(exports, ledger, budget_seconds, now, resume=state.resume, vessels=vessels, clock=clock)
-    result = plan(sweep.observations, state, now, settings, outcomes, sweep.resume)
+    result = plan(sweep.observations, state, now, settings, outcomes, sweep.resume, complete)
     for plate, fingerprint in result.settled.items():
         ledger.settle(plate, fingerprint)
     return Poll(sweep, result)
@@ -307,6 +321,18 @@ def _observe_plate(
     return replace(seen, n_measured=len(measured), rewritten=tuple(sorted(rewritten)))
 
 
+def fingerprint_of(source: Source) -> str:
+    """Fingerprint of a plate's files, as an observation has it; every file is measured.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read.
+    """
+    found = {path: _measure(place) for place, path in _files(list(source.folders(images_only=True)))}
+    return _fingerprint({path: measure for path, measure in found.items() if measure is not None})
+
+
 def _files(folders: list[Folder]) -> list[tuple[str, str]]:
     """(place, path relative to the plate) of every file whose name is text."""
     found = []
@@ -334,8 +360,12 @@ def _listing_digest(folders: list[Folder]) -> str:
 
 
 def _observation(plate: str, measures: Mapping[str, _Measure], started: float, finished: float) -> Observation:
+    total = sum(size for size, _ in measures.values())
+    return Observation(plate, _fingerprint(measures), len(measures), total, started, finished)
+
+
+def _fingerprint(measures: Mapping[str, _Measure]) -> str:
     digest = hashlib.blake2b(digest_size=8)
     lines = (f"{path}\0{size}\n" for path, (size, _) in sorted(measures.items()))
     digest.update("".join(lines).encode())
-    total = sum(size for size, _ in measures.values())
-    return Observation(plate, digest.hexdigest(), len(measures), total, started, finished)
+    return digest.hexdigest()

@@ -1,17 +1,21 @@
 """What a person has asked of the export sensor: to leave a plate alone, or to import it again.
 
 In go a home and a plate; out comes one small file a plate in the home's watch folder, which the sensor reads at each
-look. A file outlasts a look that is under way and a cursor that is reset; what follows from it is the sensor's.
+look, and what is known of the plates once the wishes are heeded. A file outlasts a look that is under way and a cursor
+that is reset.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from phenoassets.planning import exports
+from phenoassets.planning.exports import WatchState
 from phenoassets.store.home import Home, check_plate_name
 from phenoassets.store.tables import atomic_path
 
@@ -56,6 +60,23 @@ def drop_plate_request(home: Home, wish: PlateRequest) -> None:
     path = _path(home, wish.plate)
     if _read(path) == wish:
         path.unlink(missing_ok=True)
+
+
+def apply_plate_requests(home: Home, state: WatchState, granted: Collection[str]) -> tuple[WatchState, list[str]]:
+    """`state` after the wishes, and the tokens of those that are granted now; the files of those `granted` are dropped.
+
+    A wish that is granted keeps its file until the look has been stored, so that one that breaks off loses none.
+    """
+    standing = []
+    for plate, wish in read_plate_requests(home).items():
+        if wish.kind == "removed":
+            state = exports.exclude(state, plate)
+        elif wish.token in granted:
+            drop_plate_request(home, wish)
+        else:
+            state = exports.request_reimport(state, plate)
+            standing.append(wish.token)
+    return state, standing
 
 
 def _path(home: Home, plate: str) -> Path:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 KILLS = os.environ.get("KILLED_ELSEWHERE")
 PLATE = "VEP1_P1"
 APART = ("unshare", "--pid", "--fork", "--mount-proc")
-LIMIT_SECONDS = 180  # what a person waits at most
+LIMIT_SECONDS = 600  # a run that waits for ever; how long it takes beside its work is the lease and no more
 
 
 @functools.cache
@@ -69,7 +69,7 @@ def test_a_run_elsewhere_that_is_killed_while_it_holds_a_plate_is_gone_on_with(
     if KILLS is None:
         for lock in left:
             os.utime(lock, (time.time() - LEASE_SECONDS - 1,) * 2)
-    done = phenoassets("run", "--home", home.root, timeout=LIMIT_SECONDS if KILLS else None)
+    done = phenoassets("run", "--home", home.root, timeout=LIMIT_SECONDS)
     assert f"plate {PLATE}: breaking the lock of process" in done.stderr
     assert "error" not in done.stdout
     assert not list(home.locks.rglob("*.lock"))

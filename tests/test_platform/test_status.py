@@ -1,5 +1,6 @@
 """What `phenoassets status` says of plates, runs, disk and files that were rewritten."""
 
+import hashlib
 import os
 import re
 import time
@@ -289,3 +290,21 @@ def test_a_rescan_names_files_that_were_rewritten_with_the_same_size(landing):
     assert "rewritten: plate P1: P1/VID1_A1_1_00d00h00m.tif was rewritten after its import" in "\n".join(lines)
     assert lines[-1] == "rescan: 2 files on 1 plates, 1 rewritten"
     assert rows(landing)[0]["P1"]["rejected"] == 1
+
+
+@pytest.mark.parametrize("text", ["bbb", "bb"])
+def test_a_rescan_compares_with_the_catalogue_where_no_sensor_has_looked(landing, text):
+    landing.put("P1", range(2), text="a")
+    path = landing.exports / "P1" / "VID1_A1_1_00d00h00m.tif"
+    image = {"plate": "P1", "well": "A01", "field": 1, "channel": "phase", "scan": "a", "image_id": "1"}
+    sha256 = hashlib.sha256(b"aaa").hexdigest()
+    raw = {"format": "t", "sha256": sha256, "bytes": 3, "width": 1, "height": 1, "dtype": "uint8"}
+    landing.store.write("raw_images", typed("raw_images", [image | raw | {"path": f"P1/{path.name}"}]), plate="P1")
+    assert rows(landing, rescan=True)[1][-1] == "rescan: 2 files on 1 plates, 0 rewritten"
+    before = path.stat()
+    path.write_text(text)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a copy that keeps times leaves it
+    for _ in range(2):
+        lines = rows(landing, rescan=True)[1]
+        assert lines[-1] == "rescan: 2 files on 1 plates, 1 rewritten"
+        assert any(line.startswith("rewritten: plate P1: P1/VID1_A1_1_00d00h00m.tif") for line in lines)
