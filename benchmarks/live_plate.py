@@ -22,7 +22,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from phenoassets.cli.run import instance_of
+from phenoassets.cli.instance import instance_of
 from phenoassets.incucyte import find_images
 from phenoassets.sql.query import run_query
 from phenoassets.store.home import Home

@@ -81,6 +81,21 @@ def prepare_home(home: Home, exports: Path | None, *, models: Sequence[str] = ()
     return screen
 
 
+def require_writable(home: Home) -> None:
+    """Refuse work on a home that may only be read.
+
+    Raises
+    ------
+    StoreError
+        With what can be done on it.
+    """
+    if not home.is_writable:
+        raise StoreError(
+            f"{home.root} may only be read; run where it can be written (phenoassets status, sql, export and "
+            "ui --read-only work as it is)"
+        )
+
+
 def existing_screen(home: Home) -> Screen:
     """Load the screen of a home that must be there already."""
     if not home.root.is_dir():

@@ -8,10 +8,12 @@ what was imported stays as it is until ``phenoassets plate reimport``.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote as quoted
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
@@ -61,8 +63,21 @@ def find_rewritten(screen: Screen, store: TableStore, now: float) -> Rewritten:
     ------
     ExportError
         If the landing folder is missing or cannot be read.
+
+    Notes
+    -----
+    Nothing is listed in a home that may only be read; what was found is told all the same.
     """
-    ledger = FileLedger(screen.home.watch)
+    if screen.home.is_writable:
+        return _look(screen, store, FileLedger(screen.home.watch), now)
+    with TemporaryDirectory(prefix="phenoassets-") as folder:
+        if screen.home.watch.is_dir():
+            shutil.copytree(screen.home.watch, folder, dirs_exist_ok=True)
+            Path(folder).chmod(0o700)  # that of a read-only folder was copied too
+        return _look(screen, store, FileLedger(folder), now)
+
+
+def _look(screen: Screen, store: TableStore, ledger: FileLedger, now: float) -> Rewritten:
     sweep = observe(screen.exports, ledger, float("inf"), now, full=True, vessels=vessels_of(screen))
     roots = {plate: source.root for plate, source in landing_of(screen).sources.items()}
     lines: list[str] = []
@@ -72,7 +87,8 @@ def find_rewritten(screen: Screen, store: TableStore, now: float) -> Rewritten:
         measured = {(below / path).as_posix() for path in ledger.settled_files(seen.plate)}
         rows = _changed(screen, store, seen.plate, suspects, measured)
         # One of another size becomes a new state of the plate, whose run rejects it.
-        write_rejected(store, seen.plate, _STEP, [row for row in rows if row["same_size"]])
+        if screen.home.is_writable:
+            write_rejected(store, seen.plate, _STEP, [row for row in rows if row["same_size"]])
         lines += [f"plate {seen.plate}: {row['path']} {row['detail']}" for row in rows]
     return Rewritten(tuple(lines), sweep.unreadable, len(sweep.observations), _files(sweep))
 

@@ -87,12 +87,13 @@ def simulate(folder: Path, plates: int, wells: int, hours: float, interval: floa
 @click.option("--again", is_flag=True, help="Run what is complete too, and draw its figures anew.")
 def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str | None, again: bool) -> None:
     """Materialize what is new: every plate among the exports, then the screen's answers."""
-    from phenoassets.admin.homes import prepare_home
+    from phenoassets.admin.homes import prepare_home, require_writable
     from phenoassets.cli.run import end_runs, run_screen
     from phenoassets.cli.stopping import until_stopped
     from phenoassets.definitions import build_definitions
 
     place = Home(home)
+    require_writable(place)
     chosen = tuple(filter(None, (m.strip() for m in models.split(",")))) if models else ()
     screen = prepare_home(place, exports, models=chosen)
     definitions = build_definitions(home=place, progress="terminal")
@@ -158,10 +159,14 @@ def status(home: Path, rescan: bool) -> None:
 def ui(home: Path, host: str, port: int, read_only: bool) -> None:
     """Serve the UI, with the sensors running."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server has handlers of its own
-    from phenoassets.admin.homes import prepare_home
+    from phenoassets.admin.homes import existing_screen, prepare_home, require_writable
     from phenoassets.cli.serve import serve
 
-    sys.exit(serve(prepare_home(Home(home), None), host=host, port=port, read_only=read_only, tell=_say))
+    place = Home(home)
+    if not read_only:
+        require_writable(place)
+    screen = prepare_home(place, None) if place.is_writable else existing_screen(place)
+    sys.exit(serve(screen, host=host, port=port, read_only=read_only, tell=_say))
 
 
 @main.command()
@@ -346,8 +351,9 @@ def rename_plate(home: Path, plate_name: str, new_name: str, yes: bool) -> None:
 
 
 def _existing(home: Path) -> Any:
-    from phenoassets.admin.homes import existing_screen
+    from phenoassets.admin.homes import existing_screen, require_writable
 
+    require_writable(Home(home))
     return existing_screen(Home(home))
 
 

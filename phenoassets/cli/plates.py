@@ -15,7 +15,7 @@ import dagster as dg
 from assets.factory import PLATE_PARTITION
 from phenoassets.admin.plates import Step, finish_renaming, plate_folders, removal_steps, renaming_steps
 from phenoassets.admin.status import known_plates
-from phenoassets.cli.run import instance_of
+from phenoassets.cli.instance import instance_of
 from phenoassets.errors import SettingsError, StoreError
 from phenoassets.planning.landing_watch import FileLedger
 from phenoassets.planning.plate_requests import Kind, make_plate_request

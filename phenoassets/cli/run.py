@@ -5,12 +5,10 @@ process, with the same locks and pools as those of the UI. Which plates there ar
 """
 
 import os
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event, Thread
 
 import dagster as dg
@@ -19,6 +17,7 @@ from assets.factory import PLATE_PARTITION
 from assets.warehouse import WAREHOUSE
 from phenoassets.admin.homes import bytes_to_come, plates_to_run, require_space
 from phenoassets.admin.status import treatment_time_problem
+from phenoassets.cli.instance import instance_of
 from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.plate_files import list_plate
 from phenoassets.screen.settings import Screen
@@ -31,9 +30,6 @@ from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
 from resources.reporter import stop_bars
 from sensors.runs import fail_orphaned_runs, process_tag, words_of
-
-_SETTINGS = Path(__file__).resolve().parents[2] / "dagster.yaml"
-
 
 _OURS: set[str] = set()  # runs of this process
 
@@ -48,22 +44,6 @@ class RunResult:
     def ok(self) -> bool:
         """Whether everything asked for was made."""
         return not self.failures
-
-
-def prepare_dagster_home(home: Home) -> Path:
-    """Make ``<home>/dagster`` with the project's ``dagster.yaml``, unless the home has its own."""
-    target = home.dagster / "dagster.yaml"
-    home.dagster.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        shutil.copyfile(_SETTINGS, target)
-    return home.dagster
-
-
-@contextmanager
-def instance_of(home: Home) -> Iterator[dg.DagsterInstance]:
-    """Dagster instance of a home."""
-    with dg.DagsterInstance.from_config(str(prepare_dagster_home(home))) as instance:
-        yield instance
 
 
 def end_runs(home: Home) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from phenoassets.cli.run import instance_of, prepare_dagster_home
+from phenoassets.cli.instance import dagster_folder, instance_of
 from phenoassets.errors import StoreError
 from phenoassets.screen.settings import Screen
 from phenoassets.store.locks import SERVER_LOCK, plate_lock
@@ -51,16 +51,15 @@ def serve(screen: Screen, *, host: str, port: int, read_only: bool, tell: Callab
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     home = screen.home
-    environment = os.environ | {
-        "DAGSTER_HOME": str(prepare_dagster_home(home)),
-        "PHENOASSETS_HOME": str(home.root),
-    }
     commands = [[*_WEBSERVER, host, str(port), *(["--read-only"] if read_only else [])]]
     commands += [] if read_only else [list(_DAEMON)]
-    with contextlib.nullcontext() if read_only else _only_server(screen):
+    with contextlib.nullcontext() if read_only else _only_server(screen), dagster_folder(home) as folder:
         _require_free(host, port)
         if not read_only:
             _make_databases(screen)
+        if not home.is_writable:
+            tell(f"{home.root} may only be read: its runs are shown as they stand now, until this server is restarted")
+        environment = os.environ | {"DAGSTER_HOME": str(folder), "PHENOASSETS_HOME": str(home.root)}
         with _started(commands, environment) as processes:
             return _watch(processes, host, port, stopping, lambda: tell(_address(screen, host, port)))
 

@@ -16,7 +16,7 @@ import polars as pl
 from phenoassets.admin.plate_review import review_sheets
 from phenoassets.admin.rescan import find_rewritten
 from phenoassets.admin.status import PlateState, disk_use, free_bytes, known_plates, plate_state
-from phenoassets.cli.run import instance_of
+from phenoassets.cli.instance import instance_of
 from phenoassets.errors import ExportError, PhenoassetsError
 from phenoassets.incucyte.landing import Landing
 from phenoassets.planning.exports import PlateWatch as Watched

@@ -64,6 +64,12 @@ class Home:
         object.__setattr__(self, "root", Path(self.root).expanduser().resolve())
 
     @property
+    def is_writable(self) -> bool:
+        """Whether files can be made in it, and in Dagster's folder where there is one."""
+        folders = [self.root, *([self.dagster] if self.dagster.is_dir() else [])]
+        return not self.root.is_dir() or all(os.access(folder, os.W_OK) for folder in folders)
+
+    @property
     def settings_file(self) -> Path:
         """``screen.toml``."""
         return self.root / "screen.toml"

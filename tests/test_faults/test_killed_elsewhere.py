@@ -1,9 +1,7 @@
 """A run of another PID namespace that is killed while it holds a plate, as a container's may be, holds up no other."""
 
-import functools
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +10,7 @@ import time
 import psutil
 import pytest
 from command_line import ROOT, assert_equal_tables, phenoassets, settings
+from namespaces import PIDS, apart
 
 from phenoassets.store.locks import LEASE_SECONDS
 
@@ -19,20 +18,11 @@ pytestmark = pytest.mark.slow
 # Told how many kills, the test waits as long as a lease lasts; without, the killed run counts as silent already.
 KILLS = os.environ.get("KILLED_ELSEWHERE")
 PLATE = "VEP1_P1"
-APART = ("unshare", "--pid", "--fork", "--mount-proc")
 LIMIT_SECONDS = 600  # a run that waits for ever; how long it takes beside its work is the lease and no more
 
 
-@functools.cache
-def why_not():
-    if shutil.which(APART[0]) is None:
-        return "there is no unshare"
-    tried = subprocess.run([*APART, "true"], capture_output=True, text=True, check=False)
-    return f"no PID namespace is to be had: {tried.stderr.strip()}" if tried.returncode else ""
-
-
 def start_apart(home):
-    command = [*APART, sys.executable, "-m", "phenoassets.cli.main", "run", "--home", str(home.root)]
+    command = [*apart(PIDS), sys.executable, "-m", "phenoassets.cli.main", "run", "--home", str(home.root)]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -58,8 +48,6 @@ def is_killed_with_the_plate(process, home, seconds):
 def test_a_run_elsewhere_that_is_killed_while_it_holds_a_plate_is_gone_on_with(
     tmp_path, virtual_exports, made_home, number
 ):
-    if why_not():
-        pytest.skip(why_not())
     home = settings(tmp_path / "home", virtual_exports)
     moment = random.Random(number).uniform(0, 8)
     while not is_killed_with_the_plate(start_apart(home), home, moment):

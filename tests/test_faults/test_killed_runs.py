@@ -12,7 +12,7 @@ import time
 import pytest
 from command_line import ROOT, assert_equal_tables, phenoassets, settings
 
-from phenoassets.cli.run import instance_of
+from phenoassets.cli.instance import instance_of
 
 pytestmark = pytest.mark.slow
 KILLS = 6

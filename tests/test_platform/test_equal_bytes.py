@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from command_line import phenoassets
 
-from phenoassets.cli.run import instance_of
+from phenoassets.cli.instance import instance_of
 from phenoassets.store.home import Home
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore

@@ -10,8 +10,8 @@ from watching import Landing, new_run
 
 from phenoassets.admin.homes import plates_to_run
 from phenoassets.admin.plates import plate_folders
+from phenoassets.cli.instance import instance_of
 from phenoassets.cli.plates import reimport, remove, rename
-from phenoassets.cli.run import instance_of
 from phenoassets.errors import ExportError, SettingsError, StoreError
 from phenoassets.imaging.store import PlateStore
 from phenoassets.planning.landing_watch import FileLedger

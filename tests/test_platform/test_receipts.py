@@ -11,7 +11,7 @@ from command_line import phenoassets, settings
 from PIL import Image
 
 from assets.factory import PLATE_PARTITION
-from phenoassets.cli.run import instance_of
+from phenoassets.cli.instance import instance_of
 from phenoassets.definitions import build_definitions, plate_assets
 from phenoassets.planning.landing_watch import FileLedger, fingerprint_of, observe
 from phenoassets.screen.plate_files import landing_of, list_plate

@@ -19,7 +19,7 @@ from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatu
 from watching import Landing, new_run
 
 from phenoassets.admin.status import disk_use
-from phenoassets.cli.run import instance_of
+from phenoassets.cli.instance import instance_of
 from phenoassets.cli.status import COLUMNS, overview
 from phenoassets.planning.plate_requests import make_plate_request
 from phenoassets.steps.plates import plate_row_now

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 from command_line import ROOT, settings
 
-from phenoassets.cli.run import instance_of
+from phenoassets.cli.instance import instance_of
 from phenoassets.store.locks import plate_lock
 from phenoassets.store.tables import TableStore
 from phenoassets.virtual_screen import simulate
