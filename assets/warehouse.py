@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from assets.factory import OWNERS, Makers, dependencies
-from phenoassets.sql.views import write_database
+from phenoassets.sql.database import write_database
 from resources.screen import ScreenResource
 
 GROUP = "warehouse"

@@ -19,8 +19,8 @@ import google_crc32c
 import polars as pl
 
 from phenoassets.screen.settings import load_screen
+from phenoassets.sql.database import write_database
 from phenoassets.sql.query import run_query
-from phenoassets.sql.views import write_database
 from phenoassets.store.home import Home
 from phenoassets.store.manifest import PartFile
 from phenoassets.store.parquet import to_parquet, types_of

@@ -22,7 +22,7 @@ from phenoassets.planning.sheet_digests import read_sheets, tables_of_sheets
 from phenoassets.planning.sheets import SheetRequest, SheetState, StaleAnswers, open_run_keys, plan_sheets
 from phenoassets.screen.plate_files import landing_of
 from phenoassets.screen.settings import Screen
-from phenoassets.sql.views import views_are_current
+from phenoassets.sql.database import database_differences
 from phenoassets.steps.answer_recipes import StaleAnswer, stale_answers, with_dependents
 from phenoassets.store.tables import TableStore
 from resources.screen import ScreenResource
@@ -82,9 +82,10 @@ def compare(
     # One that is reimported lacks tables for a while and comes back; the answers keep it meanwhile.
     made = {*store.plates("plates"), *(plate for plate in state.made if plate in landed and plate not in removed)}
     stale = [one for one in stale_answers(screen, store) if one.usable]
+    views = database_differences(screen)
     plan = plan_sheets(
         found,
-        _sum_up(screen, stale),
+        _sum_up(screen, stale, views),
         state,
         imported,
         made,
@@ -96,9 +97,10 @@ def compare(
         stale={plate: _stale_on_disk(screen, store, plate) for plate in found if plate in imported},
         busy=bool(busy),
     )
+    every = not stale and (bool(set(state.made) - made) or not views)
     runs = [_plate_run(screen, store, request) for request in plan.requests]
     return dg.SensorResult(
-        run_requests=[*runs, *_answer_run(plan.answers, stale, screen, answer_keys)],
+        run_requests=[*runs, *_answer_run(plan.answers, stale, every, screen, answer_keys)],
         skip_reason=None if runs or plan.answers else f"the sheets of {len(found)} plates are as they were",
         cursor=plan.state.to_json(),
     )
@@ -134,20 +136,22 @@ def _stale_on_disk(screen: Screen, store: TableStore, plate: str) -> list[str]:
         return []
 
 
-def _sum_up(screen: Screen, stale: Sequence[StaleAnswer]) -> StaleAnswers:
-    found = {one.name: (one.reasons, f"{one.wanted.settings} {one.wanted.rules}", one.wanted.inputs) for one in stale}
-    if not views_are_current(screen):
-        found["warehouse"] = (("settings",), screen.settings.primary_model, "")
+def _sum_up(screen: Screen, stale: Sequence[StaleAnswer], views: Sequence[str]) -> StaleAnswers:
+    found: dict[str, tuple[Sequence[str], str, str]] = {
+        one.name: (one.reasons, f"{one.wanted.settings} {one.wanted.rules}", one.wanted.inputs) for one in stale
+    }
+    if views:
+        found["warehouse"] = (views, screen.settings.primary_model, "")
     return StaleAnswers.of(found)
 
 
 def _answer_run(
-    run_key: str | None, stale: Sequence[StaleAnswer], screen: Screen, keys: Sequence[dg.AssetKey]
+    run_key: str | None, stale: Sequence[StaleAnswer], every: bool, screen: Screen, keys: Sequence[dg.AssetKey]
 ) -> list[dg.RunRequest]:
-    """A run of what is stale and what follows from it; of every answer where a plate has left them."""
+    """A run of what is stale and what follows from it; of `every` answer where a plate has left them."""
     if run_key is None:
         return []
     wanted = {asset_key(table, model) for table, model in with_dependents(stale, screen.settings.makers)} | {WAREHOUSE}
-    selection = [key for key in keys if key in wanted or not stale]
+    selection = [key for key in keys if key in wanted or every]
     tags = {"phenoassets/reason": "settings"}
     return [dg.RunRequest(run_key=run_key, asset_selection=selection, tags=tags)]

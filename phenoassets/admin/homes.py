@@ -16,7 +16,7 @@ from phenoassets.errors import ExportError, PhenoassetsError, SettingsError, Sto
 from phenoassets.planning.plate_requests import removed_plates
 from phenoassets.screen.plate_files import landing_of
 from phenoassets.screen.settings import Screen, exports_folder, load_screen, read_settings
-from phenoassets.sql.views import write_database
+from phenoassets.sql.database import repair_moved_database, write_database
 from phenoassets.store.home import Home, check_plate_name
 from phenoassets.store.tables import TableStore, atomic_path, translated
 
@@ -57,7 +57,9 @@ def prepare_home(home: Home, exports: Path | None, *, models: Sequence[str] = ()
             raise ExportError(f"no exports folder {wanted}; name the folder that holds one folder a plate")
         named = section.get("folder")
         if named is None:
-            section["folder"] = str(wanted)
+            # Within the home it moves and is copied with it.
+            inside = wanted.is_relative_to(home.root)
+            section["folder"] = wanted.relative_to(home.root).as_posix() if inside else str(wanted)
             new = True
         elif (home.root / str(named)).resolve() != wanted:
             raise SettingsError(
@@ -162,7 +164,9 @@ def check_home(home: Home) -> list[tuple[bool, str]]:
     found.append((True, f"settings: {len(screen.settings.models)} models, {screen.plates.height} rows in plates.csv"))
     exports = exports_folder(home, screen.settings)
     found.append((exports.is_dir() and os.access(exports, os.R_OK), f"exports: {exports} can be read"))
-    found.append((os.access(home.root, os.W_OK), f"home: {home.root} can be written"))
+    found.append((home.is_writable, f"home: {home.root} can be written"))
+    if moved := repair_moved_database(screen):
+        found.append((home.is_writable, f"views: {moved}"))
     free = shutil.disk_usage(home.root).free / 1e9
     found.append((free > screen.settings.storage.min_free_gb, f"free space: {free:.1f} GB"))
     found += [_examine_model(home, model) for model in screen.settings.models]

@@ -116,11 +116,16 @@ def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str |
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json", "parquet"]), default="table")
 def sql(query: str, homes: tuple[Path, ...], kind: str) -> None:
     """Ask QUERY of the tables; several homes get a column `screen`: its name, or the home's folder."""
+    from phenoassets.screen.settings import load_screen
+    from phenoassets.sql.database import repair_moved_database
     from phenoassets.sql.query import print_result, run_query
 
-    places = homes or (Path(os.environ.get("PHENOASSETS_HOME", "data")),)
+    places = [Home(place) for place in homes or (Path(os.environ.get("PHENOASSETS_HOME", "data")),)]
+    for place in places:
+        if place.database.is_file() and (moved := repair_moved_database(load_screen(place))):
+            click.echo(moved, err=True)
     sys.stdout.flush()
-    print_result(run_query([Home(place) for place in places], query), kind, sys.stdout)
+    print_result(run_query(places, query), kind, sys.stdout)
 
 
 @main.command()
@@ -161,11 +166,14 @@ def ui(home: Path, host: str, port: int, read_only: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server has handlers of its own
     from phenoassets.admin.homes import existing_screen, prepare_home, require_writable
     from phenoassets.cli.serve import serve
+    from phenoassets.sql.database import repair_moved_database
 
     place = Home(home)
     if not read_only:
         require_writable(place)
     screen = prepare_home(place, None) if place.is_writable else existing_screen(place)
+    if moved := repair_moved_database(screen):
+        _say(moved)
     sys.exit(serve(screen, host=host, port=port, read_only=read_only, tell=_say))
 
 

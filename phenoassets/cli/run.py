@@ -21,7 +21,7 @@ from phenoassets.cli.instance import instance_of
 from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.plate_files import list_plate
 from phenoassets.screen.settings import Screen
-from phenoassets.sql.views import views_are_current
+from phenoassets.sql.database import database_differences, write_database
 from phenoassets.steps.effects import unknown_curated_conditions
 from phenoassets.steps.receipts import Receipts
 from phenoassets.store.home import Home, check_plate_name
@@ -109,11 +109,12 @@ def run_screen(
             failures = _run_plate(definitions, instance, screen, plate, per_plate)
             if not failures and everything and inputs is not None:
                 receipts.keep_plate(plate, inputs)
+            write_database(screen)
             outcome.failures += failures or _waits(screen, plate)
         if outcome.failures and not _can_answer(screen, models):  # their causes are told: what follows says no more
             tell("no answers: no plate has profiles yet")
             return outcome
-        drawn = instance.get_latest_materialization_event(WAREHOUSE) is not None and views_are_current(screen)
+        drawn = instance.get_latest_materialization_event(WAREHOUSE) is not None and not database_differences(screen)
         if not again and drawn and receipts.are_answers_complete():
             tell("the screen's answers: complete")
         else:

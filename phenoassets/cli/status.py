@@ -26,7 +26,7 @@ from phenoassets.planning.sheets import SheetRecord, SheetState
 from phenoassets.screen.plate_files import landing_of
 from phenoassets.screen.screen_maps import read_screen_maps
 from phenoassets.screen.settings import Screen
-from phenoassets.sql.views import views_are_current
+from phenoassets.sql.database import database_differences, repair_moved_database
 from phenoassets.steps.answer_recipes import stale_answers
 from phenoassets.store.schemas import TABLES, Vector
 from phenoassets.store.tables import TableStore
@@ -95,7 +95,13 @@ def overview(screen: Screen, rescan: bool = False) -> tuple[pl.DataFrame, list[s
     removed = removed_plates(screen.home)
     used = disk_use(screen.home)
     rows = [_row(screen, state, platform, state.plate in removed, used.get(state.plate, {})) for state in states]
-    lines = [*unreadable, *([platform.trouble] if platform.trouble else []), *_lines(screen, landing, states, used)]
+    moved = repair_moved_database(screen)
+    lines = [
+        *unreadable,
+        *([moved] if moved else []),
+        *([platform.trouble] if platform.trouble else []),
+        *_lines(screen, landing, states, used),
+    ]
     lines += [*_stale_answers(screen, store), *_answers_line(screen, platform)]
     lines += review_sheets(screen, landing, maps) if not unreadable else []
     if rescan and not unreadable:
@@ -181,7 +187,7 @@ def _stale_answers(screen: Screen, store: TableStore) -> list[str]:
     except PhenoassetsError as error:
         return [f"problem: {error}"]
     words = [f"{one.name} ({', '.join(one.reasons)})" for one in stale]
-    words += [] if views_are_current(screen) else ["warehouse (settings)"]
+    words += [f"warehouse ({reason})" for reason in database_differences(screen) if reason != "place"]
     if not words:
         return []
     named = ", ".join(words)

@@ -1,7 +1,7 @@
 """DuckDB over the tables: one view a table, enriched with times and conditions, and a few macros.
 
-In goes a home; out comes a connection, or a small database file of views that any DuckDB client opens while runs
-write. No rows are copied: every view reads the Parquet files when it is asked. The tables are ``store.tables``'.
+In goes a home; out comes a connection with its views. No rows are copied: every view reads the Parquet files when it is
+asked. The tables are ``store.tables``', the file of views is ``database``'s.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from phenoassets.errors import StoreError
 from phenoassets.screen.settings import Screen
 from phenoassets.store.manifest import Manifest
 from phenoassets.store.schemas import TABLES, Table, Vector
-from phenoassets.store.tables import TableStore, atomic_path, unreadable
+from phenoassets.store.tables import TableStore, unreadable
 
 # Columns of the condition that the views add.
 CONDITION_COLUMNS = ("cell_line", "compound", "concentration", "concentration_unit", "concentration_um", "role", "moa")
@@ -129,23 +129,6 @@ def damaged_file(error: duckdb.Error, screens: Sequence[Screen]) -> StoreError |
     return unreadable(Path(named.group())) if named else None
 
 
-def write_database(screen: Screen) -> Path:
-    """Replace ``phenoassets.duckdb`` atomically by a new one with this home's views; then delete what none names.
-
-    Files of generations that no longer count are kept until here, so that the views in the file stay valid.
-    """
-    target = screen.home.database
-    with atomic_path(target) as temporary:
-        temporary.unlink()
-        connection = duckdb.connect(str(temporary))
-        try:
-            create_views(connection, screen, TableStore(screen.home))
-        finally:
-            connection.close()
-    TableStore(screen.home).sweep()
-    return target
-
-
 class _Literals:
     """Lists of files that stand in the text of a view: for a database file."""
 
@@ -180,26 +163,6 @@ class _Variables:
         for number, files in enumerate(self._lists):
             if len(files) > 1:
                 self._connection.execute(f"SET VARIABLE {self._prefix}{number} = ?", [list(files)])
-
-
-def views_are_current(screen: Screen) -> bool:
-    """Whether the home's DuckDB file was written by the settings in force; where there is none nothing is stale."""
-    if not screen.home.database.is_file():
-        return True
-    try:
-        with duckdb.connect(str(screen.home.database), read_only=True) as connection:
-            row = connection.execute(
-                "SELECT comment FROM duckdb_views() WHERE view_name = 'effects' AND schema_name = 'main'"
-            ).fetchone()
-    except duckdb.Error:  # damaged or locked: whoever queries it is told
-        return True
-    return row is not None and row[0] == _made_by(screen)
-
-
-def _made_by(screen: Screen) -> str:
-    """Settings that the views name, as the comment on ``effects`` keeps them."""
-    chosen = screen.settings.trajectories
-    return f"by {screen.settings.primary_model}, {chosen.metric}, {chosen.features}"
 
 
 def create_views(
@@ -263,7 +226,6 @@ def _create_views(
     connection.execute(
         f"CREATE VIEW {schema}.effects AS SELECT * FROM {schema}.temporal_clusters WHERE model = {primary}"
     )
-    connection.execute(f"COMMENT ON VIEW {schema}.effects IS {_text(_made_by(screen))}")
     macros = _MACROS.format(s=schema, primary=primary, metric=_text(chosen.metric), features=_text(chosen.features))
     for statement in filter(str.strip, macros.split(";\n")):
         connection.execute(statement)

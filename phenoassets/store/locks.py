@@ -36,7 +36,12 @@ _UNTOLD: Final = "untold"
 # No plate can have these names, which begin with a dot.
 SCREEN_LOCK: Final = ".screen"
 SERVER_LOCK: Final = ".server"
-_CALLED: Final = {SCREEN_LOCK: "the screen's answers", SERVER_LOCK: "the UI of this home"}
+VIEWS_LOCK: Final = ".views"
+_CALLED: Final = {
+    SCREEN_LOCK: "the screen's answers",
+    SERVER_LOCK: "the UI of this home",
+    VIEWS_LOCK: "phenoassets.duckdb",
+}
 
 
 class Lease:
@@ -125,7 +130,7 @@ def plate_lock(
     folder
         Where lock files lie.
     plate
-        Whose lock; or `SCREEN_LOCK`, `SERVER_LOCK`.
+        Whose lock; or `SCREEN_LOCK`, `SERVER_LOCK`, `VIEWS_LOCK`.
     wait_seconds
         How long another holder is waited for.
     tell

@@ -7,8 +7,9 @@ from builders import earlier_file, embeddings_frame, image_rows, plate_map_frame
 from phenoassets.admin.homes import prepare_home
 from phenoassets.errors import StoreError
 from phenoassets.screen.settings import load_screen
+from phenoassets.sql.database import write_database
 from phenoassets.sql.query import QueryError, run_query
-from phenoassets.sql.views import connect, write_database
+from phenoassets.sql.views import connect
 from phenoassets.store.home import Home
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
