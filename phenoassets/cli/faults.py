@@ -24,6 +24,7 @@ _DATABASES = (
         "is damaged; move its dagster/*.db aside, runs are then listed from now on and no table is lost",
     ),
     ("disk is full", "has no space left; free some and run again, nothing is lost"),
+    ("disk I/O error", "cannot be written: the disk is full or damaged; free some and run again, nothing is lost"),
     ("readonly", "may only be read; check who owns the home"),
     ("unable to open", "cannot be opened; check who owns the home"),
     ("locked", "is busy; try again in a minute"),

@@ -115,7 +115,9 @@ def run_screen(
             tell("no answers: no plate has profiles yet")
             return outcome
         drawn = instance.get_latest_materialization_event(WAREHOUSE) is not None and not database_differences(screen)
-        if not again and drawn and receipts.are_answers_complete():
+        if not any(TableStore(screen.home).plates("well_profiles", model) for model in models):
+            tell("the screen's answers: none yet, since no plate has profiles")
+        elif not again and drawn and receipts.are_answers_complete():
             tell("the screen's answers: complete")
         else:
             tell("the screen's answers")

@@ -19,7 +19,7 @@ from pathlib import Path
 from phenoassets.cli.instance import dagster_folder, instance_of
 from phenoassets.errors import StoreError
 from phenoassets.screen.settings import Screen
-from phenoassets.store.locks import SERVER_LOCK, plate_lock
+from phenoassets.store.locks import SERVER_LOCK, LockHeldError, plate_lock
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _GRACE_SECONDS = 20.0
@@ -81,7 +81,7 @@ def _only_server(screen: Screen) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(plate_lock(screen.home.locks, SERVER_LOCK, wait_seconds=0))
-        except StoreError as error:
+        except LockHeldError as error:
             raise StoreError(f"{error}; viewers are served beside it by phenoassets ui --read-only") from error
         yield
 

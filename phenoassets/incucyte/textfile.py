@@ -18,6 +18,7 @@ _KOREAN_HALF_DAYS: Final = ("오전".encode("cp949"), "오후".encode("cp949"))
 _SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\s*', re.IGNORECASE)
 MISSING: Final = frozenset({"", "-", "na", "n/a", "#n/a", "nan", "null"})
 REPLACEMENT: Final = "\ufffd"
+_NUL: Final = "a cell holds the character NUL, as in a damaged file"
 MAX_BYTES: Final = 64 << 20
 """Largest metric table that is read: 384 wells with 9 images each, every 2 hours for 5 months, are as many bytes."""
 
@@ -76,7 +77,7 @@ def iter_rows(lines: Iterable[str], delimiter: str, first: int = 1) -> Iterator[
     Raises
     ------
     csv.Error
-        If quotes do not match, with the line.
+        If quotes do not match, a cell is larger than any cell is (131,072 characters) or holds a NUL, with the line.
     """
     # strict: a quote that is never closed would swallow the rows that follow it.
     reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
@@ -84,11 +85,16 @@ def iter_rows(lines: Iterable[str], delimiter: str, first: int = 1) -> Iterator[
     try:
         for row in reader:
             cells = [cell.strip() for cell in row]
+            if any("\0" in cell for cell in cells):
+                raise csv.Error(_NUL)
             if any(cells):
                 yield begin, cells
             begin = first + reader.line_num
     except csv.Error as error:
-        raise csv.Error(f"line {begin}: the quotes do not match ({error})") from error
+        why = f"the quotes do not match ({error})"
+        if "field limit" in str(error):
+            why = f"a cell has more than {csv.field_size_limit():,} characters"
+        raise csv.Error(f"line {begin}: {_NUL if _NUL in str(error) else why}") from error
 
 
 def is_missing(cell: str) -> bool:

@@ -44,6 +44,10 @@ _CALLED: Final = {
 }
 
 
+class LockHeldError(StoreError):
+    """Another process holds a lock."""
+
+
 class Lease:
     """A lock that this process holds; a thread renews it until it is released.
 
@@ -142,8 +146,10 @@ def plate_lock(
 
     Raises
     ------
-    StoreError
+    LockHeldError
         If the lock is still held after `wait_seconds`; names host and process.
+    StoreError
+        When there is no space or no permission to write it.
     """
     path = folder / f"{plate}.lock"
     what = _CALLED.get(plate, f"plate {plate}")
@@ -244,7 +250,7 @@ def _acquire(
             _break(path, found)
             continue
         if time.monotonic() > deadline:
-            raise StoreError(
+            raise LockHeldError(
                 f"{what} is held by process {found.get('pid')} on {found.get('host')}; wait for it, "
                 f"or delete {path} if that process is gone"
             )

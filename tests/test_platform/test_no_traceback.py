@@ -6,8 +6,13 @@ import sqlite3
 import pytest
 from command_line import phenoassets, settings
 
+from phenoassets.admin.homes import prepare_home
 from phenoassets.cli.faults import one_line
-from phenoassets.errors import SettingsError
+from phenoassets.cli.serve import serve
+from phenoassets.errors import PhenoassetsError, SettingsError, StoreError
+from phenoassets.incucyte.metric_tables import read_metric_table
+from phenoassets.incucyte.plate_maps.reading import read_plate_map
+from phenoassets.screen.csv_sheets import read_text_sheet
 from phenoassets.store.home import check_plate_name
 
 
@@ -18,6 +23,7 @@ from phenoassets.store.home import check_plate_name
         (OSError(errno.EROFS, "Read-only", "/h/a"), "/h/a: the file system may only be read"),
         (PermissionError(errno.EACCES, "denied", "/h/a"), "/h/a: permission is denied"),
         (sqlite3.DatabaseError("database disk image is malformed"), "is damaged; move its dagster"),
+        (sqlite3.OperationalError("disk I/O error"), "the disk is full or damaged; free some"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "may only be read"),
     ],
 )
@@ -57,3 +63,48 @@ def test_simulating_into_a_file_is_one_line(tmp_path):
 def test_a_plate_with_an_invisible_sign_is_refused(sign):
     with pytest.raises(SettingsError, match=f"the invisible U\\+{ord(sign):04X}"):
         check_plate_name(f"P{sign}1")
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("x" * 200_000, "line 2: a cell has more than 131,072 characters"),
+        ("A\0B", "line 2: a cell holds the character NUL"),
+    ],
+)
+def test_a_cell_that_no_sheet_can_hold_is_one_line_with_its_cause(tmp_path, cell, why):
+    file = tmp_path / "sheet.csv"
+    readers = {
+        "plate,cell_line\nP1,": lambda: read_text_sheet(file, ("plate", "cell_line"), ("plate",)),
+        "well,compound\nA1,": lambda: read_plate_map(file),
+        "Date Time\tElapsed\tA1 \n2019-08-30 00:21\t0\t": lambda: read_metric_table(file),
+    }
+    for text, read in readers.items():
+        file.write_text(f"{text}{cell}\n")
+        with pytest.raises(PhenoassetsError) as refused:
+            read()
+        assert why in str(refused.value)
+        assert "quotes do not match" not in str(refused.value)
+
+
+def test_a_run_of_which_no_plate_could_begin_tells_one_cause(tmp_path, virtual_exports):
+    home = settings(tmp_path / "home", virtual_exports, "[storage]\nmin_free_gb = 1e9\n")
+    said = phenoassets("run", "--home", home.root, check=False)
+    assert said.returncode == 1
+    assert len(said.stderr.splitlines()) == 1
+    assert "free some, or lower storage.min_free_gb" in said.stderr
+    assert said.stdout.endswith("the screen's answers: none yet, since no plate has profiles\n")
+
+
+def test_only_a_server_that_is_in_the_way_is_named_as_such(tmp_path, monkeypatch):
+    (tmp_path / "exports").mkdir()
+    screen = prepare_home(settings(tmp_path / "home", tmp_path / "exports"), None)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("phenoassets.cli.serve.signal.signal", lambda *_: None)
+    monkeypatch.setattr("phenoassets.store.locks._try_create", full)
+    with pytest.raises(StoreError, match="no space left to write") as refused:
+        serve(screen, host="127.0.0.1", port=0, read_only=False, tell=print)
+    assert "viewers" not in str(refused.value)
