@@ -66,7 +66,7 @@ def build_definitions(
         assets=[*of_plate, *of_screen],
         sensors=[
             export_sensor(plate_keys),
-            sheet_sensor(plate_keys, answer_keys),
+            sheet_sensor(plate_keys, answer_keys, settings),
             refresh_sensor(answer_keys, settings.refresh.refresh_minutes),
         ],
         jobs=[rescan],

@@ -6,6 +6,8 @@ and the remedy. Faults of the program itself stay ordinary Python exceptions.
 
 from __future__ import annotations
 
+import shlex
+
 
 class PhenoassetsError(Exception):
     """Base of every error that a user can cause or mend."""
@@ -66,3 +68,11 @@ class StoreError(PhenoassetsError):
 
 class StalenessError(PhenoassetsError):
     """A reader would mix results of two recipes; the message says which plates."""
+
+
+def as_argument(name: str) -> str:
+    """`name` as a remedy's command line takes it for an argument: quoted, and never taken for an option.
+
+    The value of an option needs no more than quotes.
+    """
+    return f"-- {shlex.quote(name)}" if name.startswith("-") else shlex.quote(name)

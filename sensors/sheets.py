@@ -21,7 +21,7 @@ from phenoassets.planning.plate_requests import removed_plates
 from phenoassets.planning.sheet_digests import read_sheets, tables_of_sheets
 from phenoassets.planning.sheets import SheetRequest, SheetState, StaleAnswers, open_run_keys, plan_sheets
 from phenoassets.screen.plate_files import landing_of
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.settings import Screen, ScreenSettings
 from phenoassets.sql.database import database_differences
 from phenoassets.steps.answer_recipes import StaleAnswer, stale_answers, with_dependents
 from phenoassets.store.tables import TableStore
@@ -32,8 +32,13 @@ from sensors.runs import busy_plates, outcomes_of
 SENSOR = "changed_sheets"
 
 
-def sheet_sensor(plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.AssetKey]) -> dg.SensorDefinition:
-    """Sensor that asks for runs of a plate's small tables, or of the screen's answers, `answer_keys`."""
+def sheet_sensor(
+    plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.AssetKey], loaded: ScreenSettings
+) -> dg.SensorDefinition:
+    """Sensor that asks for runs of a plate's small tables, or of the screen's answers, `answer_keys`.
+
+    It says where a setting that a server reads once is another than in `loaded`, with which this one was started.
+    """
 
     @dg.sensor(
         name=SENSOR,
@@ -46,11 +51,28 @@ def sheet_sensor(plate_keys: Sequence[dg.AssetKey], answer_keys: Sequence[dg.Ass
         context: dg.SensorEvaluationContext, screen: ScreenResource, tables: TableStoreResource
     ) -> dg.SensorResult | dg.SkipReason:
         try:
-            return compare(context, screen.load(), tables.open(), answer_keys, time.time())
+            now = screen.load()
+            for line in waiting_for_restart(loaded, now.settings):
+                context.log.warning(line)
+            return compare(context, now, tables.open(), answer_keys, time.time())
         except (PhenoassetsError, OSError) as error:
             return dg.SkipReason(str(error))
 
     return changed_sheets
+
+
+def waiting_for_restart(loaded: ScreenSettings, now: ScreenSettings) -> list[str]:
+    """Settings that a running server does not take up, one line each."""
+    pairs = {
+        "models": (loaded.models, now.models),
+        "refresh.refresh_minutes": (loaded.refresh.refresh_minutes, now.refresh.refresh_minutes),
+    }
+    return [
+        f"{name} is {new} in screen.toml, but {old} in this server, which read it when it was started; restart "
+        "phenoassets ui"
+        for name, (old, new) in pairs.items()
+        if old != new
+    ]
 
 
 def compare(

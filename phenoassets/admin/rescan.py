@@ -12,13 +12,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote as quoted
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
-from phenoassets.errors import ImageError
+from phenoassets.errors import ImageError, as_argument
 from phenoassets.imaging.reading import picture_digest
 from phenoassets.planning.landing_watch import FileLedger, Sweep, observe
 from phenoassets.screen.plate_files import landing_of, vessels_of
@@ -113,7 +112,7 @@ def _changed(
         except (OSError, ImageError):
             continue  # gone or unreadable now: what was imported is not contradicted
         if not same:
-            text = f"was rewritten after its import; phenoassets plate reimport {quoted(plate)} imports it again"
+            text = f"was rewritten after its import; phenoassets plate reimport {as_argument(plate)} imports it again"
             rejected = reject(row | {"plate": plate}, "changed_since_import", text)
             rows.append(rejected | {"same_size": same_size})
     return rows

@@ -9,12 +9,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from shlex import quote as quoted
 
 import numpy as np
 import polars as pl
 
-from phenoassets.errors import StoreError
+from phenoassets.errors import StoreError, as_argument
 from phenoassets.imaging.shards import damaged_files
 from phenoassets.imaging.store import PlateStore
 from phenoassets.store.home import Home
@@ -96,7 +95,7 @@ def _verify_files(store: TableStore, manifest: Manifest, found: Verified) -> Non
 def _verify_pixels(store: TableStore, manifest: Manifest, found: Verified) -> None:
     path = store.home.table(manifest.table) / manifest.zarr
     pixels = PlateStore(path, name=manifest.plate)
-    remedy = f"phenoassets plate reimport {quoted(manifest.plate)} recomputes the pixels of {manifest.plate}"
+    remedy = f"phenoassets plate reimport {as_argument(manifest.plate)} recomputes the pixels of {manifest.plate}"
     try:
         if not pixels.contents.checksums:
             found.notes.append(f"{path} was made before pixels had checksums and cannot be verified; {remedy}")
@@ -125,7 +124,7 @@ def _verify_calibration(store: TableStore, manifest: Manifest, found: Verified) 
         except (OSError, ValueError):
             whole = False
         if not whole:
-            remedy = f"phenoassets plate reimport {quoted(manifest.plate)} estimates it again"
+            remedy = f"phenoassets plate reimport {as_argument(manifest.plate)} estimates it again"
             found.damaged.append(f"{path} is {'damaged' if path.exists() else 'missing'}; {remedy}")
 
 

@@ -24,6 +24,13 @@ _HOME = click.option(
     help="Folder of the screen [default: PHENOASSETS_HOME, or ./data].",
 )
 
+_ESCAPED = click.option(
+    "--escape-formulas",
+    "escaped",
+    is_flag=True,
+    help="In CSV, put ' before text that a spreadsheet would take for a formula: text that begins with = + - or @.",
+)
+
 
 def _composed(_context: click.Context, _option: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of plates as plates are named, however the shell completes those of their folders."""
@@ -114,7 +121,8 @@ def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str |
     "--home", "homes", multiple=True, type=click.Path(file_okay=False, path_type=Path), help="May be repeated."
 )
 @click.option("--format", "kind", type=click.Choice(["table", "csv", "json", "parquet"]), default="table")
-def sql(query: str, homes: tuple[Path, ...], kind: str) -> None:
+@_ESCAPED
+def sql(query: str, homes: tuple[Path, ...], kind: str, escaped: bool) -> None:
     """Ask QUERY of the tables; several homes get a column `screen`: its name, or the home's folder."""
     from phenoassets.screen.settings import load_screen
     from phenoassets.sql.database import repair_moved_database
@@ -125,7 +133,7 @@ def sql(query: str, homes: tuple[Path, ...], kind: str) -> None:
         if place.database.is_file() and (moved := repair_moved_database(load_screen(place))):
             click.echo(moved, err=True)
     sys.stdout.flush()
-    print_result(run_query(places, query), kind, sys.stdout)
+    print_result(run_query(places, query), kind, sys.stdout, escape_formulas=escaped)
 
 
 @main.command()
@@ -133,12 +141,13 @@ def sql(query: str, homes: tuple[Path, ...], kind: str) -> None:
 @_HOME
 @click.option("--table", "tables", multiple=True, help="Only this table; may be repeated.")
 @click.option("--format", "kind", type=click.Choice(["csv", "parquet"]), default="parquet", show_default=True)
-def export(folder: Path, home: Path, tables: tuple[str, ...], kind: Any) -> None:
+@_ESCAPED
+def export(folder: Path, home: Path, tables: tuple[str, ...], kind: Any, escaped: bool) -> None:
     """Write tables into FOLDER for other tools; profiles as the cytomining tools take them."""
     from phenoassets.admin.homes import existing_screen
     from phenoassets.sql.export import export_tables
 
-    for path, rows in export_tables(existing_screen(Home(home)), folder, tables, kind):
+    for path, rows in export_tables(existing_screen(Home(home)), folder, tables, kind, escape_formulas=escaped):
         click.echo(f"{path}: {rows:,} rows")
 
 
@@ -257,12 +266,14 @@ def list_(home: Path) -> None:
 @click.option("--layer", type=int, default=8, show_default=True, help="Encoder module that is read: 0 to 8.")
 @click.option("--pooling", type=click.Choice(["flatten", "mean", "mean_std"]), default="flatten", show_default=True)
 @click.option("--antialias/--no-antialias", default=True, show_default=True)
-def add(source: Path, name: str, home: Path, layer: int, pooling: Any, antialias: bool) -> None:
+@click.option("--replace", is_flag=True, help="Put it in the place of a model of that name, once it is whole.")
+def add(source: Path, name: str, home: Path, layer: int, pooling: Any, antialias: bool, replace: bool) -> None:
     """Add SOURCE, a published ConvAE checkpoint, to the home as NAME."""
     from phenoassets.models import Transform, add_model
 
     transform = Transform(antialias=antialias)
-    folder = add_model(source, name, Home(home).models, layer=layer, pooling=pooling, transform=transform)
+    place = Home(home).models
+    folder = add_model(source, name, place, layer=layer, pooling=pooling, transform=transform, replace=replace)
     click.echo(f"{folder}: add {name!r} to models in screen.toml to use it")
 
 

@@ -16,7 +16,7 @@ from assets.factory import PLATE_PARTITION
 from phenoassets.admin.plates import Step, finish_renaming, plate_folders, removal_steps, renaming_steps
 from phenoassets.admin.status import known_plates
 from phenoassets.cli.instance import instance_of
-from phenoassets.errors import SettingsError, StoreError
+from phenoassets.errors import SettingsError, StoreError, as_argument
 from phenoassets.planning.landing_watch import FileLedger
 from phenoassets.planning.plate_requests import Kind, make_plate_request
 from phenoassets.screen.plate_files import landing_of
@@ -40,7 +40,7 @@ def remove(screen: Screen, plate: str) -> list[Step]:
     StoreError
         If a run of it waits or is under way.
     """
-    line = f"have the sensor leave {plate} alone until phenoassets plate reimport {quoted(plate)}"
+    line = f"have the sensor leave {plate} alone until phenoassets plate reimport {as_argument(plate)}"
     wish: Step = (line, partial(_wish, screen.home, plate, "removed"))
     return _locked(screen.home, [plate], [wish, *_forgetting(screen, plate)])
 

@@ -196,15 +196,18 @@ def _execute(
     job = definitions.resolve_implicit_global_asset_job_def()
     run_id = str(uuid.uuid4())
     _OURS.add(run_id)
-    result = job.execute_in_process(
-        instance=instance,
-        run_id=run_id,
-        tags=process_tag(run_id, os.getpid()),
-        partition_key=partition,
-        asset_selection=list(keys),
-        raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # errors are told in our words
-    )
+    try:
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=run_id,
+            tags=process_tag(run_id, os.getpid()),
+            partition_key=partition,
+            asset_selection=list(keys),
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},  # errors are told in our words
+        )
+    finally:
+        stop_bars()  # a step that failed half-way has left its own, and the thread that draws it
     failures = [
         f"{what}, {event.step_key}: {words_of(event.step_failure_data.error)}"
         for event in result.all_events

@@ -6,13 +6,12 @@ Rows of pictures and the plate's store go in, the kind and the misfits come out.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from shlex import quote as quoted
 from typing import Any
 
 import polars as pl
 from numpy.typing import NDArray
 
-from phenoassets.errors import ImageError, StoreError
+from phenoassets.errors import ImageError, StoreError, as_argument
 from phenoassets.imaging.correction import Recipe
 from phenoassets.imaging.store import PlateStore
 
@@ -102,7 +101,7 @@ def require_uniform(
         raise StoreError(
             f"{items['plate'][0]}: its pictures are not of one size and type ({'; '.join(problems)}); "
             "move those that do not belong to it out of its folder, then phenoassets plate reimport "
-            f"{quoted(items['plate'][0])}"
+            f"{as_argument(items['plate'][0])}"
         )
     kind = PlateKind(
         shape or next(iter(shapes)),

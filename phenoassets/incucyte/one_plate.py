@@ -14,12 +14,11 @@ import datetime as dt
 import itertools
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from shlex import quote as quoted
 from typing import Final
 
 import polars as pl
 
-from phenoassets.errors import ExportError
+from phenoassets.errors import ExportError, as_argument
 
 USUAL_GAP: Final = 1.5
 """Scans of one name are next to each other when no farther apart than so many of its median intervals: nothing is
@@ -112,7 +111,7 @@ def _refusal(root: Path, plate: str, well: str, channel: str, first: _Name, seco
     return (
         f"plate {plate}: {root} holds two plates: {one} and {two} were imaged in turn in the same wells "
         f"({well} {channel}: a scan of {two} at {_when(time)} lies between two of {one}); give each plate a folder of "
-        f"its own among the exports, then phenoassets plate reimport {quoted(plate)}"
+        f"its own among the exports, then phenoassets plate reimport {as_argument(plate)}"
     )
 
 

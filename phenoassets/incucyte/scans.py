@@ -8,13 +8,12 @@ zone or elapsed time can tell apart. Hours since treatment are the views' busine
 from __future__ import annotations
 
 import datetime as dt
-from shlex import quote as quoted
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import polars as pl
 
-from phenoassets.errors import ExportError, SettingsError
+from phenoassets.errors import ExportError, SettingsError, as_argument
 from phenoassets.incucyte.names import parse_scan_id
 from phenoassets.store.schemas import TABLES
 
@@ -155,7 +154,7 @@ def hours_since_start(scans: pl.DataFrame, plate: str = "", time_zone: str | Non
     if unknown:
         raise ExportError(
             f"plate {plate}: {unknown} scans are named by elapsed time and {scans.height - unknown} by local time; "
-            f"export the plate again with one of the two, then phenoassets plate reimport {quoted(plate)}"
+            f"export the plate again with one of the two, then phenoassets plate reimport {as_argument(plate)}"
         )
     zone = None if time_zone is None else _zone(plate, time_zone)
     times = [_absolute(time, zone) for time in scans["scanned_at"]]

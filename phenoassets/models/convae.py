@@ -186,10 +186,12 @@ class ConvAEModel(CardModel):
         # One image a thread, each thread computing alone: threads that share one image wait for each other at every
         # layer, which on a busy machine takes longer than the layers themselves.
         threads = torch.get_num_threads()
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
-            for _ in pool_of_threads.map(embed_one, range(len(batch))):
-                pass
-        torch.set_num_threads(threads)
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool_of_threads:
+                for _ in pool_of_threads.map(embed_one, range(len(batch))):
+                    pass
+        finally:  # an error too leaves the threads that the next batch is to have
+            torch.set_num_threads(threads)
         return vectors
 
     def _embed_together(self, batch: NDArray[Any]) -> NDArray[np.float32]:

@@ -147,6 +147,7 @@ def add_model(
     pooling: Pooling = "flatten",
     transform: Transform | None = None,
     description: str = "",
+    replace: bool = False,
 ) -> Path:
     """Take a ConvAE checkpoint into a home's models.
 
@@ -162,6 +163,8 @@ def add_model(
     layer, pooling, transform, description
         What the card says; by default as published (latent, flattened; 256 px crop to 128 px, antialiased, which is
         what the published network was trained on).
+    replace
+        Whether a model of that name gives way; it does so once the new one is written whole.
 
     Returns
     -------
@@ -175,7 +178,7 @@ def add_model(
     """
     from phenoassets.models.convae import LATENT, load_convae, readout_dim
 
-    folder = _new_folder(name, root)
+    folder = _folder(name, root) if replace else _new_folder(name, root)
     if not 0 <= layer <= LATENT:
         raise ModelError(f"layer {layer} is none of the encoder's; use 0 to {LATENT}, {LATENT} is the latent")
     source = Path(source)
@@ -192,7 +195,7 @@ def add_model(
         "transform": transform,
         "source": f"{source.name}, sha256 {digest}",
     }
-    write_model(folder, fields, network.state_dict())
+    write_model(folder, fields, network.state_dict(), replace=replace)
     return folder
 
 
@@ -236,21 +239,33 @@ def write_model(
         for path in work.iterdir():
             with path.open("rb+") as stream:
                 os.fsync(stream.fileno())
-        if replace and folder.exists():
-            shutil.rmtree(folder)
-        work.rename(folder)
+        if replace and folder.exists():  # aside first: a kill or a full disk leaves the old model or the new one
+            before = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}")
+            folder.rename(before)
+            try:
+                work.rename(folder)
+            except OSError:
+                before.rename(folder)
+                raise
+            shutil.rmtree(before, ignore_errors=True)
+        else:
+            work.rename(folder)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
     return card
 
 
-def _new_folder(name: str, root: Path) -> Path:
+def _folder(name: str, root: Path) -> Path:
     if not re.fullmatch(NAME_PATTERN, name):
         raise ModelError(f"model {name!r} cannot be used as a name: use letters, digits and _, a letter first")
-    folder = Path(root) / name
+    return Path(root) / name
+
+
+def _new_folder(name: str, root: Path) -> Path:
+    folder = _folder(name, root)
     if folder.exists():
-        raise ModelError(f"there is a model {name} in {root} already; choose another name or remove that folder")
+        raise ModelError(f"there is a model {name} in {root} already; choose another name, or replace it by --replace")
     return folder
 
 

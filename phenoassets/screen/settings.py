@@ -259,7 +259,9 @@ class Objects(_Section):
 class Refresh(_Section):
     """When the screen's answers are recomputed."""
 
-    refresh_minutes: Annotated[float, Field(ge=0)] = Field(5.0, description="at most one refresh in this time")
+    refresh_minutes: Annotated[float, Field(ge=0)] = Field(
+        5.0, description="at most one refresh in this time; a running server takes it up when it is restarted"
+    )
 
 
 class Storage(_Section):
@@ -443,7 +445,10 @@ def load_screen(home: Home | Path) -> Screen:
 
     plates = sheet(home.plates_file, _PLATE_COLUMNS, "plate")
     for plate in plates["plate"]:
-        check_plate_name(plate)
+        try:
+            check_plate_name(plate)
+        except SettingsError as error:
+            raise SettingsError(f"plates.csv: {error}, and its row in plates.csv") from error
     both = plates.filter(pl.col("treated_at").is_not_null() & pl.col("treated_after_hours").is_not_null())
     if both.height:
         raise SettingsError(f"plates.csv: plate {both['plate'][0]} has treated_at and treated_after_hours; keep one")

@@ -36,12 +36,21 @@ ANSWERS: Final = (
 """What is written where no table is named: everything that a notebook asks for, and no vector of every image."""
 
 
+FORMULA: Final = r"^[=+\-@\t\r]"
+"""Text that a spreadsheet takes for a formula (OWASP, CSV injection)."""
+
+
 class ExportError(PhenoassetsError):
     """Tables cannot be written where they were asked for."""
 
 
 def export_tables(
-    screen: Screen, folder: Path, names: Sequence[str] = (), kind: Literal["csv", "parquet"] = "parquet"
+    screen: Screen,
+    folder: Path,
+    names: Sequence[str] = (),
+    kind: Literal["csv", "parquet"] = "parquet",
+    *,
+    escape_formulas: bool = False,
 ) -> list[tuple[Path, int]]:
     """Write tables of a home into `folder`; earlier files of the same name are replaced.
 
@@ -51,6 +60,9 @@ def export_tables(
         Tables; `ANSWERS` where none is named, of which those without rows are left out.
     kind
         ``csv`` writes lists as text.
+    escape_formulas
+        Whether CSV has ``'`` before text that a spreadsheet would take for a formula. Other tools then read another
+        name.
 
     Returns
     -------
@@ -74,7 +86,7 @@ def export_tables(
             raise ExportError(f"{folder} lies in {taken}, which holds the screen itself; choose a folder outside")
     connection = connect(screen)
     try:
-        queries = {name: _queries(connection, TABLES[name], kind) for name in names or ANSWERS}
+        queries = {name: _queries(connection, TABLES[name], kind, escape_formulas) for name in names or ANSWERS}
         empty = [name for name in names if not queries[name]]
         if empty:
             raise ExportError(f"{', '.join(empty)} has no rows yet; phenoassets status says what is missing")
@@ -88,7 +100,9 @@ def export_tables(
         connection.close()
 
 
-def _queries(connection: duckdb.DuckDBPyConnection, table: Table, kind: str) -> list[tuple[str, str]]:
+def _queries(
+    connection: duckdb.DuckDBPyConnection, table: Table, kind: str, escape_formulas: bool
+) -> list[tuple[str, str]]:
     """Name of the file and query of everything that is written of `table`."""
     (rows,) = connection.execute(f"SELECT count(*) FROM {table.name}").fetchone() or (0,)
     if not rows:
@@ -96,11 +110,10 @@ def _queries(connection: duckdb.DuckDBPyConnection, table: Table, kind: str) -> 
     described = connection.execute(f"DESCRIBE {table.name}").fetchall()
     vectors = [column.name for column in table.columns if isinstance(column.dtype, Vector)]
     if not vectors:
-        as_text = kind == "csv"
-        columns = [f'"{n}"::VARCHAR AS "{n}"' if as_text and t.endswith("[]") else f'"{n}"' for n, t, *_ in described]
+        columns = [_column(n, t, kind, escape_formulas) for n, t, *_ in described]
         return [(table.name, f"SELECT {', '.join(columns)} FROM {table.name} ORDER BY {_listed(table.key)}")]
     (vector,) = vectors
-    about = [f'"{name}" AS "Metadata_{name}"' for name, *_ in described if name != vector]
+    about = [_column(n, t, kind, escape_formulas, "Metadata_") for n, t, *_ in described if n != vector]
     found = []
     for (model,) in connection.execute(f"SELECT DISTINCT model FROM {table.name} ORDER BY model").fetchall():
         where = f"FROM {table.name} WHERE model = '{model}'"
@@ -109,6 +122,15 @@ def _queries(connection: duckdb.DuckDBPyConnection, table: Table, kind: str) -> 
         order = _listed(name for name in table.key if name != "model")
         found.append((f"{table.name}.{model}", f"SELECT {', '.join(about + features)} {where} ORDER BY {order}"))
     return found
+
+
+def _column(name: str, type_name: str, kind: str, escape_formulas: bool, prefix: str = "") -> str:
+    value = f'"{name}"'
+    if kind == "csv" and type_name.endswith("[]"):
+        value = f"{value}::VARCHAR"
+    elif kind == "csv" and type_name == "VARCHAR" and escape_formulas:
+        value = f"CASE WHEN regexp_matches({value}, '{FORMULA}') THEN chr(39) || {value} ELSE {value} END"
+    return f'{value} AS "{prefix}{name}"'
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ import polars as pl
 
 from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.settings import load_screen
+from phenoassets.sql.export import FORMULA
 from phenoassets.sql.views import connect, damaged_file, escaped, verify_tables
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore
@@ -85,8 +86,11 @@ def _confine(connection: duckdb.DuckDBPyConnection, homes: Sequence[Home]) -> No
         connection.execute(f"SET {setting}")
 
 
-def print_result(frame: pl.DataFrame, kind: str, stream: TextIO) -> None:
-    """Write `frame` to `stream` as ``table``, ``csv``, ``json`` or ``parquet``."""
+def print_result(frame: pl.DataFrame, kind: str, stream: TextIO, *, escape_formulas: bool = False) -> None:
+    """Write `frame` to `stream` as ``table``, ``csv``, ``json`` or ``parquet``.
+
+    Where `escape_formulas`, CSV has ``'`` before text that a spreadsheet would take for a formula.
+    """
     if kind == "parquet":
         frame.write_parquet(stream.buffer)
     elif kind == "json":
@@ -97,7 +101,8 @@ def print_result(frame: pl.DataFrame, kind: str, stream: TextIO) -> None:
             pl.Series(name, [None if v is None else str(v) for v in frame[name].to_list()], dtype=pl.String)
             for name in nested
         ]
-        stream.write(frame.with_columns(texts).write_csv())
+        frame = frame.with_columns(texts)
+        stream.write((frame.with_columns(_escaped(pl.col(pl.String))) if escape_formulas else frame).write_csv())
     else:
         with pl.Config(
             tbl_rows=_ROWS,
@@ -109,3 +114,7 @@ def print_result(frame: pl.DataFrame, kind: str, stream: TextIO) -> None:
             tbl_formatting="MARKDOWN",
         ):
             stream.write(f"{frame}\n{frame.height} rows\n")
+
+
+def _escaped(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.contains(FORMULA)).then("'" + text).otherwise(text).name.keep()

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from shlex import quote as quoted
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from phenoassets.errors import ExportError, ImageError, PhenoassetsError, ProfileError, StalenessError
+from phenoassets.errors import ExportError, ImageError, PhenoassetsError, ProfileError, StalenessError, as_argument
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.imaging.estimators import ESTIMATORS
 from phenoassets.imaging.illumination import spread
@@ -94,8 +93,8 @@ def _require_method(screen: Screen, known: pl.DataFrame, plate: str) -> None:
     if others.height and RECIPES[correction.recipe].uses_illumination:
         raise StalenessError(
             f"plate {plate}: its illumination was estimated by {others['method'][0]!r}, screen.toml now asks for "
-            f"{correction.estimator!r}; phenoassets plate reimport {quoted(plate)} estimates it again, or set the old "
-            "way under [correction]"
+            f"{correction.estimator!r}; phenoassets plate reimport {as_argument(plate)} estimates it again, or set "
+            "the old way under [correction]"
         )
 
 

@@ -9,12 +9,11 @@ import itertools
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from shlex import quote as quoted
 from typing import Any
 
 import polars as pl
 
-from phenoassets.errors import ExportError
+from phenoassets.errors import ExportError, as_argument
 from phenoassets.incucyte.names import parse_image_name
 from phenoassets.steps.rejected import duplicate, reject
 
@@ -125,7 +124,7 @@ def require_one_origin(rows: list[dict[str, Any]], plate: str) -> None:
             raise ExportError(
                 f"plate {plate}: {n} of {common[pair]} images are there twice with other pixels, first {first_path} "
                 f"and {second_path}: two plates, or two exports of one, in one folder; give each plate a folder of its "
-                f"own and keep one export of each, then phenoassets plate reimport {quoted(plate)}"
+                f"own and keep one export of each, then phenoassets plate reimport {as_argument(plate)}"
             )
 
 
@@ -143,4 +142,4 @@ def _conflict(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 def reimport_hint(plate: str) -> str:
     """The remedy for a plate whose files are no longer those that were used."""
-    return f"phenoassets plate reimport {quoted(plate)} imports it again"
+    return f"phenoassets plate reimport {as_argument(plate)} imports it again"

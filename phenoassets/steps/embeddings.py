@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from shlex import quote as quoted
 from typing import Any, Literal
 
 import polars as pl
 from numpy.typing import NDArray
 
 from phenoassets.embedding import embed_images
-from phenoassets.errors import ModelError
+from phenoassets.errors import ModelError, as_argument
 from phenoassets.imaging.store import PlateStore, ShardReader
 from phenoassets.models import load_model
 from phenoassets.models.base import Model
@@ -70,7 +69,7 @@ def embed(
         kept = "the earlier vectors stay" if table.is_rebuilding else "the others are"
         raise ModelError(
             f"plate {plate}: {len(failed)} corrected images cannot be embedded, {failed[0]}; "
-            f"{kept}; phenoassets plate reimport {quoted(plate)} recomputes them"
+            f"{kept}; phenoassets plate reimport {as_argument(plate)} recomputes them"
         )
     recomputed = table.commit()
     ids = store.read("embeddings", name, plate, ["image_id"])

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from shlex import quote as quoted
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from phenoassets.errors import ExportError, ImageError, ProfileError, SettingsError
+from phenoassets.errors import ExportError, ImageError, ProfileError, SettingsError, as_argument
 from phenoassets.imaging.confluence import checked_um, confluence_digest
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.imaging.quality import QualityLimits
@@ -82,7 +81,7 @@ def correct(screen: Screen, store: TableStore, plate: str, progress: Progress = 
         raise ProfileError(
             f"plate {plate} has no images of {' or '.join(wanted)}, only of {', '.join(found) or 'no channel'}; "
             f"if these are {wanted[0]}, write that under channel in the row {plate} of plates.csv, then phenoassets "
-            f"plate reimport {quoted(plate)}; else add their channel to `channels` in screen.toml"
+            f"plate reimport {as_argument(plate)}; else add their channel to `channels` in screen.toml"
         )
     measured = store.read("image_quality", plate=plate, columns=["image_id", "flags"])
     seen = measured.filter(~pl.col("flags").list.contains("empty"))
@@ -150,7 +149,7 @@ def _require_readable(plate: str, rejected: list[dict[str, Any]], table: Increme
     if table.is_rebuilding:
         text += (
             f"{table.table} stays as made before; put them back and run again, undo the change of settings, or let "
-            f"phenoassets plate reimport {quoted(plate)} make the plate of what is left"
+            f"phenoassets plate reimport {as_argument(plate)} make the plate of what is left"
         )
     else:
         text += "the others are done; run again when they can be read"

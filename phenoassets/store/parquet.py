@@ -6,7 +6,6 @@ In go a frame and what made it; out come bytes with a checksum a page. Where fil
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote as quoted
 from typing import Final
 
 import google_crc32c
@@ -14,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from phenoassets.errors import StoreError
+from phenoassets.errors import StoreError, as_argument
 from phenoassets.store.manifest import NAME
 
 _CHUNK: Final = 1 << 22
@@ -108,6 +107,6 @@ def unreadable(file: Path) -> StoreError:
 def _remedy(file: Path) -> str:
     plate = next((part.removeprefix("plate=") for part in reversed(file.parts) if part.startswith("plate=")), None)
     if plate is not None:
-        return f"phenoassets plate reimport {quoted(plate)} recomputes the tables of {plate}"
+        return f"phenoassets plate reimport {as_argument(plate)} recomputes the tables of {plate}"
     table = next((parent for parent in file.parents if (parent / NAME).is_file()), file)
     return f"delete {table} and run again, which recomputes the screen's answers"

@@ -1,6 +1,7 @@
 """Tables for other tools: what is written, how profiles are laid out, and what is refused."""
 
 import contextlib
+import io
 from pathlib import Path
 
 import duckdb
@@ -130,3 +131,27 @@ def test_a_full_disk_is_one_line(home, tmp_path, monkeypatch, kind):
     monkeypatch.setattr("phenoassets.sql.export.atomic_path", full)
     with pytest.raises(StoreError, match=rf"no space left to write .*scans\.{kind}; free some and export again"):
         export_tables(load_screen(home), tmp_path / "out", ["scans"], kind)
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain", "a=b"]
+
+
+def test_text_that_a_spreadsheet_takes_for_a_formula_is_escaped_where_that_is_asked(home, tmp_path):
+    frame = plate_map_frame("P1")
+    rows = [{**frame.row(0, named=True), "well": f"B{i:02d}", "compound": text} for i, text in enumerate(FORMULAS, 1)]
+    TableStore(home).write("plate_maps", typed("plate_maps", rows), plate="P1")
+    escaped = ["'=1+1", "'+1", "'-1", "'@SUM(A1)", "'\t=1", "plain", "a=b"]
+
+    def exported(*options):
+        folder = tmp_path / f"out{len(options)}"
+        command = ["export", str(folder), "--home", str(home.root), "--table", "plate_maps", "--format", "csv"]
+        assert CliRunner().invoke(main, [*command, *options]).exit_code == 0
+        return pl.read_csv(folder / "plate_maps.csv")
+
+    query = ["sql", "SELECT compound, -1.5 AS n FROM plate_maps ORDER BY well", "--home", str(home.root)]
+    for options, wanted in (((), FORMULAS), (("--escape-formulas",), escaped)):
+        assert exported(*options)["compound"].to_list() == wanted
+        told = CliRunner().invoke(main, [*query, "--format", "csv", *options])
+        answer = pl.read_csv(io.StringIO(told.output))
+        assert answer["compound"].to_list() == wanted
+        assert answer["n"].to_list() == [-1.5] * len(FORMULAS)

@@ -12,9 +12,11 @@ from phenoassets.planning.exports import PlateWatch, WatchSettings
 from phenoassets.planning.plate_requests import make_plate_request
 from phenoassets.planning.sheet_digests import Sheets
 from phenoassets.planning.sheets import PATIENCE, OpenRequest, SheetRecord, SheetState, StaleAnswers, plan_sheets
+from phenoassets.screen.settings import ScreenSettings
 from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.plates import plate_row_now
 from phenoassets.store.schemas import TABLES
+from sensors.sheets import waiting_for_restart
 
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{},1,uM\n"
 RULES = WatchSettings()
@@ -375,3 +377,15 @@ def test_a_sheet_of_a_stale_plate_waits_until_the_plate_is_recomputed(landing, m
     assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
     landing.end_runs()
     assert landing.compare() == []
+
+
+def test_settings_that_a_server_reads_once_are_said_to_wait_for_its_restart():
+    loaded = ScreenSettings()
+    assert waiting_for_restart(loaded, ScreenSettings()) == []
+    changed = {"models": ("convae_pooled",), "refresh": {"refresh_minutes": 60.0}}
+    first, second = waiting_for_restart(loaded, ScreenSettings.model_validate(changed))
+    assert first.startswith("models is ('convae_pooled',) in screen.toml")
+    assert second == (
+        "refresh.refresh_minutes is 60.0 in screen.toml, but 5.0 in this server, which read it when it was started; "
+        "restart phenoassets ui"
+    )

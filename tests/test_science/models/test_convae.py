@@ -216,3 +216,16 @@ def test_embedding_leaves_the_number_of_threads_as_it_was():
     before = torch.get_num_threads()
     ConvAEModel(card(), small_network()).embed(images())
     assert torch.get_num_threads() == before
+
+
+def test_an_error_in_a_batch_leaves_the_threads_as_they_were(monkeypatch):
+    model = ConvAEModel(card(), small_network())
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        monkeypatch.setattr(model, "_embed_together", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            model.embed(np.zeros((3, 64, 64), np.uint8))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

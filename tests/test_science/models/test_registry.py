@@ -285,3 +285,31 @@ def test_a_device_that_is_not_there_is_named():
         load_model("convae", device=missing)
     with pytest.raises(ModelError, match="is unknown"):
         load_model("convae", device="abacus")
+
+
+def test_a_model_is_replaced_once_the_new_one_is_whole(checkpoint, root, monkeypatch):
+    folder = add_model(checkpoint, "mine", root)
+    before = load_card("mine", root=root)
+    with pytest.raises(ModelError, match="or replace it by --replace"):
+        add_model(checkpoint, "mine", root, layer=4)
+    rename = type(folder).rename
+
+    def broken_off(self, target):
+        if target == folder and before_is_aside():
+            raise OSError("a full disk")
+        return rename(self, target)
+
+    def before_is_aside():
+        failed.append(not folder.exists())
+        return failed == [True]  # the old one is put back at the second time
+
+    failed = []
+    monkeypatch.setattr(type(folder), "rename", broken_off)
+    with pytest.raises(OSError, match="a full disk"):
+        add_model(checkpoint, "mine", root, layer=4, replace=True)
+    monkeypatch.undo()
+    assert load_card("mine", root=root) == before
+    assert [path.name for path in root.iterdir()] == ["mine"]
+    add_model(checkpoint, "mine", root, layer=4, replace=True)
+    assert load_card("mine", root=root).layer == 4
+    assert [path.name for path in root.iterdir()] == ["mine"]

@@ -129,3 +129,8 @@ def test_a_file_that_may_not_be_read_is_named(root, monkeypatch, name):
 def test_a_folder_in_place_of_a_file_is_named(tmp_path, read):
     with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
         read(tmp_path)
+
+
+def test_a_plate_that_plates_csv_names_as_none_can_be_named_is_told_of_that_sheet(root):
+    with pytest.raises(SettingsError, match=r"plates\.csv: plate 'a/b' cannot be used as a name: it holds '/'"):
+        written(root, "plates.csv", "plate,cell_line\na/b,A549\n")
