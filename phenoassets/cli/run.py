@@ -109,15 +109,14 @@ def run_screen(
             failures = _run_plate(definitions, instance, screen, plate, per_plate)
             if not failures and everything and inputs is not None:
                 receipts.keep_plate(plate, inputs)
-            write_database(screen)
+            with suppress(PhenoassetsError):  # the asset that ends the graph writes it too, and says why it cannot
+                write_database(screen)
             outcome.failures += failures or _waits(screen, plate)
         if outcome.failures and not _can_answer(screen, models):  # their causes are told: what follows says no more
             tell("no answers: no plate has profiles yet")
             return outcome
         drawn = instance.get_latest_materialization_event(WAREHOUSE) is not None and not database_differences(screen)
-        if not any(TableStore(screen.home).plates("well_profiles", model) for model in models):
-            tell("the screen's answers: none yet, since no plate has profiles")
-        elif not again and drawn and receipts.are_answers_complete():
+        if not again and drawn and receipts.are_answers_complete():
             tell("the screen's answers: complete")
         else:
             tell("the screen's answers")

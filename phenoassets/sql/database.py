@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 import duckdb
 
+from phenoassets.errors import StoreError
 from phenoassets.screen.settings import Screen
 from phenoassets.sql.views import create_views
 from phenoassets.store.locks import VIEWS_LOCK, plate_lock
@@ -40,6 +41,10 @@ def write_database(screen: Screen) -> Path:
             try:
                 create_views(connection, screen, store)
                 connection.execute(f"COMMENT ON VIEW {_NOTED_ON} IS '{note}'")
+            except duckdb.IOException as error:
+                raise StoreError(
+                    f"{target} cannot be written: {' '.join(str(error).split())}; free some space"
+                ) from error
             finally:
                 connection.close()
         store.sweep()

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from phenoassets.errors import ModelError, PhenoassetsError, ProfileError, SettingsError, StoreError
+from phenoassets.errors import ModelError, PhenoassetsError, ProfileError, SettingsError, StoreError, as_argument
 from phenoassets.imaging.confluence import checked_um
 from phenoassets.imaging.labels import GROUP, LabelStore, label_names
 from phenoassets.imaging.store import PlateStore, ShardReader
@@ -82,7 +82,7 @@ def find(
         kept = "the earlier objects stay" if labelled.is_rebuilding else "the others are done"
         raise ModelError(
             f"plate {plate}: {len(failed)} images cannot be segmented by {name}, {failed[0]}; {kept}; "
-            f"phenoassets plate reimport {quoted(plate)} makes the images anew"
+            f"phenoassets plate reimport {as_argument(plate)} makes the images anew"
         )
     recomputed = labelled.is_rebuilding
     with store.together():

@@ -93,7 +93,7 @@ def test_a_run_of_which_no_plate_could_begin_tells_one_cause(tmp_path, virtual_e
     assert said.returncode == 1
     assert len(said.stderr.splitlines()) == 1
     assert "free some, or lower storage.min_free_gb" in said.stderr
-    assert said.stdout.endswith("the screen's answers: none yet, since no plate has profiles\n")
+    assert said.stdout.endswith("no answers: no plate has profiles yet\n")
 
 
 def test_only_a_server_that_is_in_the_way_is_named_as_such(tmp_path, monkeypatch):
