@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from phenoassets.effects.rules import EffectRules, label_effect
+from phenoassets.effects.population import Growth
+from phenoassets.effects.rules import EffectRules, judge_effect
 from phenoassets.virtual_screen.populations import KINDS, Curves, draw_action, draw_curves, draw_lab
 
 NAMES = ("cytotoxic", "cytostatic", "mixed", "none")
@@ -47,16 +48,10 @@ def draw(n: int, half: str) -> list[tuple[str, Curves]]:
 
 def name(curves: Curves, rules: EffectRules, *, bodies: bool) -> str | None:
     """The effect by the rules."""
-    return label_effect(
-        curves.hours,
-        curves.distance,
-        curves.null_high,
-        confluence=curves.area,
-        control_confluence=curves.control_area,
-        bodies=curves.bodies if bodies else None,
-        control_bodies=curves.control_bodies if bodies else None,
-        rules=rules,
-    )
+    growth = Growth(curves.area, curves.control_area)
+    if bodies:
+        growth = replace(growth, bodies=curves.bodies, control_bodies=curves.control_bodies)
+    return judge_effect(curves.hours, curves.distance, curves.null_high, growth=growth, rules=rules).effect
 
 
 def scores(pairs: list[tuple[str, str | None]]) -> tuple[float, float, float]:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from phenoassets.effects.conditions import own_rows
-from phenoassets.effects.growth_courses import GrowthCourses, mean_known
-from phenoassets.effects.rules import EffectRules, label_effect
+from phenoassets.effects.growth_courses import GrowthCourses, mean_growth, mean_known
+from phenoassets.effects.rules import EffectRules, judge_effect
 from phenoassets.effects.significance import SignificanceRules, plate_significance, screen_significance
 from phenoassets.store.schemas import TABLES
 from phenoassets.trajectories.cluster_scores import silhouettes
@@ -177,24 +177,11 @@ def center_effect(
     if not members.any():  # fewer distinct curves than clusters
         return None
     hours = trajectories.hours
-    courses = [growth.at(trajectories.condition_ids[i], hours) for i in np.flatnonzero(members)]
-    own, control, bodies, control_bodies = (
-        mean_known(np.stack([getattr(course, name) for course in courses]))
-        for name in ("confluence", "control_confluence", "bodies", "control_bodies")
-    )
+    mean = mean_growth([growth.at(trajectories.condition_ids[i], hours) for i in np.flatnonzero(members)])
     size, offset = trajectories.size[members, None], trajectories.offset[members, None]
     height = mean_known((center * size + offset) / trajectories.null_high[members])
     one = np.ones_like(height)
-    return label_effect(
-        hours,
-        height,
-        one,
-        confluence=own,
-        control_confluence=control,
-        bodies=bodies,
-        control_bodies=control_bodies,
-        rules=rules,
-    )
+    return judge_effect(hours, height, one, growth=mean, rules=rules).effect
 
 
 def _center_rows(centers: Floats, hours: Floats, labels: Ints, effects: list[str | None]) -> pl.DataFrame:

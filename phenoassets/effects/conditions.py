@@ -6,12 +6,14 @@ In go curves of all conditions, growth and what chance does; out come rows of ``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import polars as pl
 
 from phenoassets.effects.growth_courses import GrowthCourses
+from phenoassets.effects.population import Growth
 from phenoassets.effects.probability import name_stability
 from phenoassets.effects.rules import EffectRules, Judgement, judge_effect, name_by_shape, onset, response_height
 from phenoassets.effects.significance import SignificanceRules, significant_effect
@@ -51,12 +53,10 @@ def own_rows(
             judge_effect,
             hours,
             null_high=null,
-            control_confluence=grown.control_confluence,
-            control_bodies=grown.control_bodies,
             strongest=strongest[split_condition(condition)],
             rules=rules,
         )
-        found = judge(distance, confluence=grown.confluence, bodies=grown.bodies)
+        found = judge(distance, growth=grown)
         row: dict[str, object] = {"condition_id": condition, "probability": None}
         by_rules = found.effect
         if (drawn := chance.get(condition)) is not None:
@@ -65,7 +65,7 @@ def own_rows(
             if found.effect is not None:
                 stands = name_stability(
                     by_rules,
-                    partial(_name, judge),
+                    partial(_name, judge, grown),
                     distance,
                     grown.confluence,
                     grown.bodies,
@@ -79,13 +79,19 @@ def own_rows(
         effect = found.effect
         row |= {"effect": effect, "reason": found.reason}
         row["shape_effect"] = name_by_shape(hours, distance, null, rules)
-        row["onset_hours"] = onset(hours, distance, null, rules) if effect not in (None, "none") else None
+        departs = onset(hours, distance, null, rules)
+        departs = found.departure_hours if departs is None else departs  # growth alone may depart
+        row["onset_hours"] = departs if effect not in (None, "none") else None
         rows.append(row | _levels(hours[hours >= 0], distance[hours >= 0], rules))
     return rows
 
 
-def _name(judge: Callable[..., Judgement], distance: Floats, area: Floats | None, bodies: Floats | None) -> str | None:
-    return judge(distance, confluence=area, bodies=bodies).effect
+def _name(
+    judge: Callable[..., Judgement], growth: Growth, distance: Floats, area: Floats | None, bodies: Floats | None
+) -> str | None:
+    if area is not None:
+        growth = replace(growth, confluence=area, bodies=bodies)
+    return judge(distance, growth=growth).effect
 
 
 def _scatter(curve: pl.DataFrame, usual: float) -> float:

@@ -5,35 +5,35 @@ In go ``growth_curves`` of all plates and the hours since treatment; out come ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import polars as pl
+from scipy.stats import norm
+from scipy.stats import t as student_t
 
-from phenoassets.effects.probability import USUAL_SCATTER
+from phenoassets.effects.population import Growth
 from phenoassets.trajectories.preparation import Floats, interpolate_within_gaps, max_gap_by_plate
 
 
-@dataclass(frozen=True)
-class Growth:
-    """Covered areas and bright bodies of a condition and of its controls, (t,); not-a-number where unknown."""
+TAIL: Final = 0.00135
+"""Tail beyond three standard deviations, at which the spread that few controls tell is widened."""
 
-    confluence: Floats
-    control_confluence: Floats
-    bodies: Floats
-    control_bodies: Floats
-    control_std: Floats
+MOST_CONTROLS: Final = 64
+"""Control wells from which on their spread counts as known."""
 
-    @property
-    def scatter(self) -> float:
-        """Coefficient of variation of area between control wells, by the median over time."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = self.control_std / self.control_confluence
-        ratio = ratio[np.isfinite(ratio)]
-        return float(np.median(ratio)) if len(ratio) else USUAL_SCATTER
-
-
-_GROWTH = ("confluence", "control_confluence", "bright_bodies", "control_bright_bodies", "control_std")
+_COLUMNS: Final = {
+    "confluence": "confluence",
+    "control_confluence": "control_confluence",
+    "bodies": "bright_bodies",
+    "control_bodies": "control_bright_bodies",
+    "dead": "dead_bodies",
+    "control_dead": "control_dead_bodies",
+    "control_std": "control_std",
+    "spread": "_spread",
+}
+"""Fields of `Growth` and the columns that they come of."""
 
 
 class GrowthCourses:
@@ -50,19 +50,38 @@ class GrowthCourses:
         )
         gaps = max_gap_by_plate(timed, max_gap_hours)
         unknown = pl.lit(None, pl.Float64)
-        timed = timed.with_columns(unknown.alias(name) for name in _GROWTH if name not in timed.columns)
-        names = ("elapsed_hours", *_GROWTH)
+        needed = (*_COLUMNS.values(), "control_growth_std")
+        timed = timed.with_columns(unknown.alias(name) for name in needed if name not in timed.columns)
+        timed = timed.with_columns(_chance_spread().alias("_spread"))
+        names = ("elapsed_hours", *_COLUMNS.values())
         for (condition, plate), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
             hours, *values = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
             self._courses.setdefault(str(condition), []).append((hours, values, gaps[plate]))
 
     def at(self, condition: str, hours: Floats) -> Growth:
         """Growth of the condition and of its controls at `hours`."""
-        found: list[list[Floats]] = [[np.full(len(hours), np.nan)] for _ in _GROWTH]
+        found: list[list[Floats]] = [[np.full(len(hours), np.nan)] for _ in _COLUMNS]
         for times, values, gap in self._courses.get(condition, ()):
             for column, course in zip(found, values, strict=True):
                 column.append(interpolate_within_gaps(hours, times, course, gap))
-        return Growth(*(mean_known(np.stack(column)) for column in found))
+        means = dict(zip(_COLUMNS, (mean_known(np.stack(column)) for column in found), strict=True))
+        plates = np.isfinite(np.stack(found[-1])).sum(axis=0)
+        means["spread"] = means["spread"] / np.sqrt(np.maximum(plates, 1))
+        return Growth(**means)
+
+
+def _chance_spread() -> pl.Expr:
+    """Standard deviation of growth by chance, as `Growth.spread`: Student's t makes few controls tell less."""
+    controls, widening = pl.col("n_controls"), pl.lit(1.0)
+    for n in range(MOST_CONTROLS, 1, -1):
+        tail = float(student_t.isf(TAIL, n - 1) / norm.isf(TAIL))
+        widening = pl.when(controls <= n).then(tail).otherwise(widening)
+    return pl.col("control_growth_std") * (1 / pl.col("n_wells") + 1 / controls).sqrt() * widening
+
+
+def mean_growth(courses: Sequence[Growth]) -> Growth:
+    """Mean over `courses` of what each knows."""
+    return Growth(**{name: mean_known(np.stack([getattr(course, name) for course in courses])) for name in _COLUMNS})
 
 
 def mean_known(values: Floats) -> Floats:

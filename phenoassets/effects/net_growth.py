@@ -8,15 +8,11 @@ of growth rates a negative rate is loss, zero is arrest, and between zero and th
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
+from phenoassets.trajectories.growth import LEAST_AREA
 from phenoassets.trajectories.preparation import Floats, rolling_median
-
-LEAST_AREA: Final = 0.002
-"""Covered share below which nothing is counted: a well emptied of cells has this area, not none."""
 
 _FEWEST = 3
 _TELLING = 10

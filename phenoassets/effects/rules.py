@@ -13,14 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import savgol_filter
 
-from phenoassets.effects.net_growth import (
-    LEAST_AREA,
-    division_share,
-    loss_begins,
-    scatter,
-    smooth_log_area,
-    window_rates,
-)
+from phenoassets.effects.population import Growth, Population, read_population, smoothing_points
 from phenoassets.trajectories.preparation import Floats, rolling_median
 
 
@@ -61,8 +54,21 @@ class EffectRules:
         hours, or the whole of a shorter recording,
     control_gain
         in which the controls gain this much of the logarithm of area: where they do not grow, no growth says nothing.
+    growth_margin
+        Growth departs where it falls behind the controls' by this many standard deviations of idle wells' growth, for
+        `sustained_hours`; one idle condition in some hundreds does.
+    least_spread
+        Spread of the logarithm of area that is allowed for, however well controls agree: 3 %, the counting noise of
+        a thousand cells.
+    loss_margin_hours
+        Hours before the death of cells that do not count as arrest: its beginning is not known better.
+    dead_factor
+        Cells die where dead bodies, per covered area, are this many times the controls' for `sustained_hours`.
+    least_dead
+        Share of the covered area that is added to both sides of that comparison: the network takes about so much of
+        living cells for dead.
     bodies_factor
-        Cells die where bright bodies, per covered area, are this many times the controls' for `sustained_hours`.
+        The same of bright bodies, where no dead ones were measured.
     dividing_factor
         Division is held where they are, over `held_hours`, this share of the controls': dividing cells round up too.
     least_bodies
@@ -86,8 +92,13 @@ class EffectRules:
     held_share: float = 0.7
     held_hours: float = 24.0
     control_gain: float = 0.08
+    growth_margin: float = 3.0
+    least_spread: float = 0.03
+    loss_margin_hours: float = 4.0
+    dead_factor: float = 1.7
+    least_dead: float = 0.02
     bodies_factor: float = 1.6
-    dividing_factor: float = 0.5
+    dividing_factor: float = 0.6
     least_bodies: float = 0.001
     arrest_hours: float = 12.0
 
@@ -102,8 +113,8 @@ class Judgement:
         ``cytotoxic``, ``cytostatic``, ``mixed``, ``none``, or None where the data do not decide.
     reason
         One sentence.
-    departure_hours, loss_hours, bodies_hours
-        When the distance leaves the null band, area begins to shrink, bright bodies become more; None where never.
+    departure_hours, loss_hours, dead_hours
+        When distance or growth departs, area begins to shrink, dead bodies become more; None where never.
     growth_share
         Smallest net growth over `EffectRules.held_hours` relative to the controls: below 0 loss, 0 arrest, 1 theirs;
         None where the controls do not grow or area is unknown.
@@ -113,7 +124,7 @@ class Judgement:
     reason: str
     departure_hours: float | None = None
     loss_hours: float | None = None
-    bodies_hours: float | None = None
+    dead_hours: float | None = None
     growth_share: float | None = None
 
 
@@ -137,23 +148,13 @@ def label_effect(
     *,
     confluence: npt.ArrayLike | None = None,
     control_confluence: npt.ArrayLike | None = None,
-    bodies: npt.ArrayLike | None = None,
-    control_bodies: npt.ArrayLike | None = None,
-    strongest: float | None = None,
     rules: EffectRules | None = None,
 ) -> str | None:
     """Name the effect of a condition: the name alone of `judge_effect`, which says what the parameters are."""
-    return judge_effect(
-        hours,
-        distance,
-        null_high,
-        confluence=confluence,
-        control_confluence=control_confluence,
-        bodies=bodies,
-        control_bodies=control_bodies,
-        strongest=strongest,
-        rules=rules,
-    ).effect
+    growth = None
+    if confluence is not None and control_confluence is not None:
+        growth = Growth(np.asarray(confluence, np.float64), np.asarray(control_confluence, np.float64))
+    return judge_effect(hours, distance, null_high, growth=growth, rules=rules).effect
 
 
 def judge_effect(
@@ -161,23 +162,20 @@ def judge_effect(
     distance: npt.ArrayLike,
     null_high: npt.ArrayLike,
     *,
-    confluence: npt.ArrayLike | None = None,
-    control_confluence: npt.ArrayLike | None = None,
-    bodies: npt.ArrayLike | None = None,
-    control_bodies: npt.ArrayLike | None = None,
+    growth: Growth | None = None,
     strongest: float | None = None,
     rules: EffectRules | None = None,
 ) -> Judgement:
     """Name what happens to the cells of a condition, and say what the name rests on.
 
-    Whether anything happens is read off the distance to the controls: a curve that does not clearly leave the null
-    band is ``none``, and so is one that starts at its highest and falls back into the band (at low density distances
-    are large by themselves). What happens is read off the area that cells cover and, where they are known, off the
-    bright round bodies in the pictures:
+    Whether anything happens is read off the distance to the controls and off growth: a curve that neither clearly
+    leaves the null band nor grows less than the controls by more than chance is ``none``, and so is one whose distance
+    starts at its highest and falls back into the band (at low density distances are large by themselves). What
+    happens is read off the area that cells cover and, where they are known, off dead and bright bodies:
 
-    - cells die where their area shrinks, at a rate that a mere arrest does not have, or where bright bodies are far
-      more than in the controls while growth is slowed. Death that begins with the departure is ``cytotoxic``; death
-      that begins `EffectRules.arrest_hours` or more after it is ``mixed``;
+    - cells die where their area shrinks, at a rate that a mere arrest does not have, or where dead bodies are far more
+      than in the controls while growth is slowed. Death that begins with the departure is ``cytotoxic``; death that
+      begins `EffectRules.arrest_hours` or more after it is ``mixed``;
     - without death, division held below a share of the controls' is ``cytostatic``, recovered or not;
     - a departure with neither has no name.
 
@@ -189,10 +187,8 @@ def judge_effect(
         Hours since treatment (t,), ascending.
     distance, null_high
         Distance to the controls and upper bound of the null band, (t,); not-a-number where unknown.
-    confluence, control_confluence
-        Covered fraction of the condition and of the controls at `hours`, (t,).
-    bodies, control_bodies
-        Fraction of the frame that bright round bodies cover, (t,).
+    growth
+        Areas and bodies at `hours`, (t,).
     strongest
         Largest `response_height` among the doses of the same drug on the same line; a dose with little of it counts as
         ``none``, as where doses are scaled together. By default each condition stands for itself.
@@ -207,18 +203,31 @@ def judge_effect(
     curve = _after_treatment(hours, distance, null_high, rules)
     if curve is None:
         return Judgement(None, "too few scans after treatment, or no null band")
+    seen = None if growth is None else read_population(hours, growth, rules)
     start = _departure(curve, rules)
     height = float(curve.smooth.max())
+    idle = ""
     if start is None or height < rules.effect_height:
-        return Judgement("none", "the distance does not leave the null band of the controls for long enough")
-    if strongest is not None and height - 1 < rules.dose_share * (strongest - 1):
-        return Judgement("none", "the distance is small beside that of the drug's other doses", start)
-    if _falls_from_the_start(curve, rules):
-        return Judgement("none", "the distance is largest at treatment and falls back into the null band", start)
-    seen = _population(hours, confluence, control_confluence, bodies, control_bodies, rules)
+        idle = "the distance does not leave the null band of the controls for long enough"
+    elif strongest is not None and height - 1 < rules.dose_share * (strongest - 1):
+        idle = "the distance is small beside that of the drug's other doses"
+    elif _falls_from_the_start(curve, rules):
+        idle = "the distance is largest at treatment and falls back into the null band"
+    if idle:
+        behind = None if seen is None else _falls_behind(seen, rules)
+        if behind is None or seen is None:
+            return Judgement("none", idle, start)
+        return _name_by_fate(behind, seen, rules)
+    assert start is not None
     if seen is None:
         return Judgement(_name_by_shape(curve, rules), "no covered area: named by the shape of the distance", start)
     return _name_by_fate(start, seen, rules)
+
+
+def _falls_behind(seen: Population, rules: EffectRules) -> float | None:
+    """Hour from which growth departs: behind the controls' by more than chance, and by enough to be an effect."""
+    enough = seen.growth_share is not None and seen.growth_share < rules.held_share
+    return seen.behind_hours if enough else None
 
 
 def name_by_shape(
@@ -257,113 +266,23 @@ def _name_by_shape(curve: _Curve, rules: EffectRules) -> str:
     return "cytostatic" if share < rules.fallen_level else "mixed"
 
 
-@dataclass(frozen=True)
-class _Population:
-    """What areas and bodies say: see `Judgement`; and when bodies were few enough to say that division is held."""
-
-    growth_share: float | None
-    held_hours: float | None
-    loss_hours: float | None
-    bodies_hours: float | None
-    few_bodies: bool
-
-
-def _population(
-    hours: npt.ArrayLike,
-    confluence: npt.ArrayLike | None,
-    control_confluence: npt.ArrayLike | None,
-    bodies: npt.ArrayLike | None,
-    control_bodies: npt.ArrayLike | None,
-    rules: EffectRules,
-) -> _Population | None:
-    """Evidence from areas and bright bodies; None where areas are unknown for too much of the time."""
-    if confluence is None or control_confluence is None:
-        return None
-    times, own, control = (np.asarray(x, np.float64) for x in (hours, confluence, control_confluence))
-    known = (times >= 0) & np.isfinite(own) & (control > 0)
-    t = times[known]
-    if len(t) < 3 or t[-1] - t[0] < rules.sustained_hours:
-        return None
-    points = _points(t, rules)
-    log_own, log_control = smooth_log_area(own[known], points), smooth_log_area(control[known], points)
-    share, held = division_share(t, log_own, log_control, held_hours=rules.held_hours, least_gain=rules.control_gain)
-    loss = loss_begins(
-        t,
-        log_own,
-        log_control,
-        least_fall=rules.loss_fall,
-        least_rate=rules.loss_rate,
-        width=rules.rate_hours,
-        noise=scatter(np.log(np.maximum(own[known], LEAST_AREA))) / np.sqrt(points),
-    )
-    more, few = None, False
-    if bodies is not None and control_bodies is not None:
-        ratio = _bodies_ratio(own[known], control[known], bodies, control_bodies, known, points, rules.least_bodies)
-        # Cells that resume divide in a burst, and then grow; where bodies are dying cells, growth is slowed.
-        slow = _slowed(t, log_own, log_control, rules)
-        more = _stays(t, (ratio >= np.log(rules.bodies_factor)) & slow, rules.sustained_hours)
-        if more is not None:  # they began to grow more when they were half as many more, on the scale of factors
-            few_before = t[(t <= more) & (ratio < 0.5 * np.log(rules.bodies_factor))]
-            more = float(few_before[-1]) if len(few_before) else float(t[0])
-        few = _stays(t, ratio <= np.log(rules.dividing_factor), min(rules.held_hours, 0.5 * t[-1])) is not None
-    return _Population(share, held, loss, more, few)
-
-
-def _slowed(hours: Floats, own: Floats, control: Floats, rules: EffectRules) -> npt.NDArray[np.bool_]:
-    """Whether net growth of the `rate_hours` that follow is below `held_share` of the controls'; the last as before."""
-    width = min(rules.rate_hours, float(hours[-1] - hours[0]))
-    rates = [window_rates(hours, values, width) for values in (own, control)]
-    known = np.isfinite(rates[0]) & np.isfinite(rates[1])
-    slow = rates[0] < np.maximum(rules.held_share * rates[1], 0.0)
-    last = np.maximum.accumulate(np.where(known, np.arange(len(hours)), 0))
-    return np.asarray(slow[last])
-
-
-def _bodies_ratio(
-    own: Floats,
-    control: Floats,
-    bodies: npt.ArrayLike,
-    control_bodies: npt.ArrayLike,
-    known: npt.NDArray[np.bool_],
-    points: int,
-    least: float,
-) -> Floats:
-    """Logarithm of bright bodies per covered area, condition over controls, smoothed, (t,); not-a-number if unknown."""
-    a, b = (np.asarray(x, np.float64)[known] for x in (bodies, control_bodies))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log((a / np.maximum(own, LEAST_AREA) + least) / (b / control + least))
-    ratio[~np.isfinite(ratio)] = np.nan
-    return np.asarray(rolling_median(ratio[None], points, trailing=False)[0])
-
-
-def _stays(hours: Floats, here: npt.NDArray[np.bool_], long: float) -> float | None:
-    """First hour from which `here` holds for `long` hours on end."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], here, [False]]).astype(np.int8)))
-    for start, stop in edges.reshape(-1, 2):
-        if hours[stop - 1] - hours[start] >= long - 1e-6:
-            return float(hours[start])
-    return None
-
-
-def _name_by_fate(start: float, seen: _Population, rules: EffectRules) -> Judgement:
-    given = (start, seen.loss_hours, seen.bodies_hours, seen.growth_share)
+def _name_by_fate(start: float, seen: Population, rules: EffectRules) -> Judgement:
+    """Name a departure by what happens to the cells; `start` is when the distance or growth departs."""
+    given = (start, seen.loss_hours, seen.dead_hours, seen.growth_share)
     slowed = seen.growth_share is not None and seen.growth_share < rules.held_share
-    held = slowed or seen.few_bodies
-    begins = seen.loss_hours
-    sign = "the covered area shrinks"
-    if begins is None and slowed and seen.bodies_hours is not None:
-        begins, sign = seen.bodies_hours, "growth is slowed while bright bodies are many"
+    begins, sign = seen.loss_hours, "the covered area shrinks"
+    if slowed and seen.dead_hours is not None and (begins is None or seen.dead_hours < begins):
+        begins, sign = seen.dead_hours, "growth is slowed while dead bodies are many"
     if begins is not None:
-        # An arrest shows in growth before it shows in features where these are noisy.
-        first = start if seen.held_hours is None or not slowed else min(start, seen.held_hours)
+        # An arrest shows in growth, or in missing divisions, before it shows in features where these are noisy.
+        first = min(h for h in (start, seen.held_hours, seen.few_bodies_hours) if h is not None)
         late = begins - first >= rules.arrest_hours
-        name = "mixed" if late else "cytotoxic"
         return Judgement(
-            name,
-            f"{sign} from {begins:.0f} h, {'long after' if late else 'with'} the departure at {start:.0f} h",
+            "mixed" if late else "cytotoxic",
+            f"{sign} from {begins:.0f} h, {'long after' if late else 'with'} the departure at {first:.0f} h",
             *given,
         )
-    if held:
+    if slowed or seen.few_bodies_hours is not None:
         how = f"net growth falls to {seen.growth_share:.2f} of the controls'" if slowed else "dividing cells are few"
         return Judgement("cytostatic", f"{how}, and no cells are lost", *given)
     if seen.growth_share is None:
@@ -460,15 +379,6 @@ def onset_by_dose_variation(hours: npt.ArrayLike, distances: npt.ArrayLike) -> f
     return float(times[late[0]]) if len(late) else None
 
 
-def _points(hours: Floats, rules: EffectRules) -> int:
-    """Scans of the rolling median, odd: `smoothing_points`, or fewer that span no more than `smoothing_hours`."""
-    interval = float(np.median(np.diff(hours))) if len(hours) > 1 else 0.0
-    if interval <= 0:
-        return rules.smoothing_points
-    span = 2 * int(rules.smoothing_hours / (2 * interval)) + 1
-    return min(rules.smoothing_points, span)
-
-
 def _after_treatment(
     hours: npt.ArrayLike, distance: npt.ArrayLike, null_high: npt.ArrayLike, rules: EffectRules
 ) -> _Curve | None:
@@ -481,7 +391,7 @@ def _after_treatment(
     times, values, null = times[known], values[known], null[known]
     if len(times) < 2 or times[-1] - times[0] < rules.sustained_hours:
         return None
-    smooth = rolling_median(np.stack([values, null]), _points(times, rules), trailing=False)
+    smooth = rolling_median(np.stack([values, null]), smoothing_points(times, rules), trailing=False)
     return _Curve(times, values / smooth[1], smooth[0] / smooth[1], near)
 
 

@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from phenoassets.imaging.confluence import checked_um
+
 BRIGHTER: Final = 0.2
 """A body is brighter than its surroundings by this share of the picture's median: rims of flat cells are not."""
 
-BODY_PIXELS: Final = 1.5
-"""Standard deviation, pixels, of the blur that bright grains and thin rims do not survive."""
+BODY_UM: Final = 1.86
+"""Standard deviation, µm, of the blur that bright grains and thin rims do not survive."""
 
-SURROUNDINGS_PIXELS: Final = 12.0
-"""Standard deviation, pixels, of the surroundings that a body is compared to, so that uneven light does not matter."""
+SURROUNDINGS_UM: Final = 14.88
+"""Standard deviation, µm, of the surroundings that a body is compared to, so that uneven light does not matter."""
 
 
-def measure_bright_bodies(image: NDArray[Any]) -> float:
+def measure_bright_bodies(image: NDArray[Any], um_per_pixel: float | None = None) -> float:
     """Fraction of the picture that bright bodies cover, 0 to 1.
 
     The picture is binned 2 x 2 and divided by its median, so neither bit depth nor exposure matters.
@@ -31,6 +33,8 @@ def measure_bright_bodies(image: NDArray[Any]) -> float:
     ----------
     image
         Shape (height, width), phase contrast.
+    um_per_pixel
+        Size of a pixel, µm; `confluence.ASSUMED_UM` where it is not known.
 
     Returns
     -------
@@ -46,6 +50,7 @@ def measure_bright_bodies(image: NDArray[Any]) -> float:
     level = float(np.median(binned))
     if level <= 0:
         return 0.0
-    near = ndimage.gaussian_filter(binned, BODY_PIXELS / 2, truncate=3.0)
-    far = ndimage.gaussian_filter(binned, SURROUNDINGS_PIXELS / 2, truncate=2.5)
+    of_bin = 2 * checked_um(um_per_pixel)
+    near = ndimage.gaussian_filter(binned, BODY_UM / of_bin, truncate=3.0)
+    far = ndimage.gaussian_filter(binned, SURROUNDINGS_UM / of_bin, truncate=2.5)
     return float(np.mean(near - far > BRIGHTER * level))

@@ -1,12 +1,13 @@
-"""How much of a phase-contrast picture living cells cover.
+"""How much of a phase-contrast picture living cells cover, and how much dead bodies do.
 
-A picture and the size of its pixels go in, a mask or a fraction comes out. The network of ``cell_network.py`` tells
+A picture and the size of its pixels go in, a mask or fractions come out. The network of ``cell_network.py`` tells
 cells from their halos, from dead bodies and from dirt; which pixel belongs to which cell is the business of the
 package ``segmentation``.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,28 @@ LEAST_UM, GREATEST_UM = 0.1, 10.0
 
 COVERED: Final = 0.5
 """Probability from which on a pixel counts as covered."""
+
+DEAD_BODY: Final = 0.2
+"""Probability from which on a pixel counts as that of a dead body. The network is shy of dead bodies: few pixels of
+them reach a half, while living cells stay below this but for one pixel in forty."""
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Fractions of a picture, 0 to 1: what living cells cover, and what dead and dying bodies do."""
+
+    confluence: float
+    dead_bodies: float
+
+
+def measure_cover(image: NDArray[Any], um_per_pixel: float | None = None) -> Cover:
+    """Fractions that living cells and dead bodies cover; what goes in is as in `measure_confluence`."""
+    from phenoassets.imaging.cell_network import CELL, DEAD
+
+    maps = _maps(image, um_per_pixel)
+    if maps is None:
+        return Cover(0.0, 0.0)
+    return Cover(_fraction(maps[CELL] > COVERED), _fraction(maps[DEAD] > DEAD_BODY))
 
 
 def measure_confluence(image: NDArray[Any], um_per_pixel: float | None = None) -> float:
@@ -48,15 +71,17 @@ def measure_confluence(image: NDArray[Any], um_per_pixel: float | None = None) -
     SettingsError
         When `um_per_pixel` lies outside `LEAST_UM` to `GREATEST_UM`.
     """
-    covered = _covered(image, um_per_pixel)
-    return 0.0 if covered is None else float(np.count_nonzero(covered) / covered.size)
+    return measure_cover(image, um_per_pixel).confluence
 
 
 def cell_mask(image: NDArray[Any], um_per_pixel: float | None = None) -> NDArray[np.bool_]:
     """Where living cells lie, (height, width) of the picture; see `measure_confluence`."""
-    covered = _covered(image, um_per_pixel)
-    if covered is None:
+    from phenoassets.imaging.cell_network import CELL
+
+    maps = _maps(image, um_per_pixel)
+    if maps is None:
         return np.zeros(image.shape, dtype=bool)
+    covered: NDArray[np.bool_] = maps[CELL] > COVERED
     rows = np.arange(image.shape[0]) * covered.shape[0] // image.shape[0]
     columns = np.arange(image.shape[1]) * covered.shape[1] // image.shape[1]
     return covered[np.ix_(rows, columns)]
@@ -81,10 +106,10 @@ def checked_um(um_per_pixel: float | None) -> float:
 
 
 def confluence_digest() -> str:
-    """Digest of what covered area depends on besides the picture: the network's weights, working size, threshold."""
+    """Digest of what covered area depends on besides the picture: the network's weights, working size, thresholds."""
     from phenoassets.imaging.cell_network import shipped_network
 
-    return f"{shipped_network()[1].weights_sha256}:{WORKING_UM:g}:{COVERED:g}"
+    return f"{shipped_network()[1].weights_sha256}:{WORKING_UM:g}:{COVERED:g}:{DEAD_BODY:g}"
 
 
 def working_shape(shape: tuple[int, ...], um_per_pixel: float, working_um: float) -> tuple[int, int]:
@@ -95,14 +120,17 @@ def working_shape(shape: tuple[int, ...], um_per_pixel: float, working_um: float
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
-def _covered(image: NDArray[Any], um_per_pixel: float | None) -> NDArray[np.bool_] | None:
-    """Covered pixels at the working size, or None where nothing can be seen."""
-    from phenoassets.imaging.cell_network import CELL, network_input, predict, shipped_network
+def _fraction(mask: NDArray[np.bool_]) -> float:
+    return float(np.count_nonzero(mask) / mask.size)
+
+
+def _maps(image: NDArray[Any], um_per_pixel: float | None) -> NDArray[np.float32] | None:
+    """Maps of the network at the working size, or None where nothing can be seen."""
+    from phenoassets.imaging.cell_network import network_input, predict, shipped_network
 
     size = checked_um(um_per_pixel)
     inputs = network_input(image)
     if inputs is None or not inputs.any():
         return None
     network, _ = shipped_network()
-    maps = predict(inputs, working_shape(inputs.shape, size, WORKING_UM), network)
-    return np.asarray((maps[CELL] > COVERED).numpy(), bool)
+    return np.asarray(predict(inputs, working_shape(inputs.shape, size, WORKING_UM), network).numpy(), np.float32)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from phenoassets.errors import ImageError
 from phenoassets.imaging.bodies import measure_bright_bodies
-from phenoassets.imaging.confluence import measure_confluence
+from phenoassets.imaging.confluence import measure_cover
 from phenoassets.imaging.focus import focus_slope, sharpness
 
 MEASURES: Final = (
@@ -34,8 +34,10 @@ MEASURES: Final = (
     "sharpness",
     "confluence",
     "bright_bodies",
+    "dead_bodies",
 )
 PHASE: Final = "phase"
+_OF_CELLS: Final = ("confluence", "bright_bodies", "dead_bodies")
 _QUANTILES: Final = (0.01, 0.25, 0.5, 0.75, 0.99)
 
 
@@ -47,7 +49,7 @@ def measure(image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | Non
     image
         Shape (height, width), dtype uint8, uint16 or float32, as read from the file.
     channel
-        Confluence and bright bodies are measured where it says ``phase``, and are None elsewhere.
+        Confluence, bright and dead bodies are measured where it says ``phase``, and are None elsewhere.
     um_per_pixel
         Size of a pixel, µm; see `confluence.measure_confluence`.
 
@@ -57,17 +59,19 @@ def measure(image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | Non
         ``focus_slope`` (see `focus.focus_slope`; NaN for a constant picture); ``median``, ``std`` (of all pixels, not
         n - 1), ``q01``, ``q25``, ``q75``, ``q99`` (linear between order statistics) and ``total`` in grey levels;
         ``saturated_fraction``, the fraction of pixels at the type's maximum, 0 for float32, which has none;
-        ``confluence`` and ``bright_bodies``, 0 to 1, or None; ``sharpness`` (see `focus.sharpness`), None where the
-        picture holds nothing to judge.
+        ``confluence``, ``bright_bodies`` and ``dead_bodies``, 0 to 1, or None;
+        ``sharpness`` (see `focus.sharpness`), None where the picture holds nothing to judge.
 
     Raises
     ------
     ImageError
         ``empty_file`` when there is not one pixel.
     """
-    covered = measure_confluence(image, um_per_pixel) if channel == PHASE else None
-    bodies = measure_bright_bodies(image) if channel == PHASE else None
-    return {**measure_grey(image, channel), "confluence": covered, "bright_bodies": bodies}
+    grey = measure_grey(image, channel)
+    if channel != PHASE:
+        return {**grey, **dict.fromkeys(_OF_CELLS)}
+    cover, bodies = measure_cover(image, um_per_pixel), measure_bright_bodies(image, um_per_pixel)
+    return {**grey, **dict(zip(_OF_CELLS, (cover.confluence, bodies, cover.dead_bodies), strict=True))}
 
 
 def measure_grey(image: NDArray[Any], channel: str = PHASE) -> dict[str, float | None]:

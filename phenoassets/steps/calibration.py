@@ -165,7 +165,7 @@ def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | Ima
         try:
             pixels = read_image(screen.exports / row["path"], row["page"], sha256=row["sha256"])
             grey = measure_grey(pixels, row["channel"])
-            found = grey | {"confluence": None, "bright_bodies": None}
+            found = grey | {"confluence": None, "bright_bodies": None, "dead_bodies": None}
         except ImageError as error:
             return error
         return {name: row[name] for name in _KEY} | found

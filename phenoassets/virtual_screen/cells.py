@@ -31,8 +31,6 @@ MARGIN: Final = 48.0
 
 CYCLING, MITOTIC, ARRESTED, DYING, DEAD = range(5)
 
-MITOSIS_HOURS: Final = 1.2
-DYING_HOURS: Final = 5.0
 FLATTEN_HOURS: Final = 1.5
 STEP_HOURS: Final = 1.0
 
@@ -75,6 +73,33 @@ CELL_LINES: Final = (
 
 
 @dataclass(frozen=True)
+class Habits:
+    """How the cells of a culture divide, die and lie in arrest; the defaults are those of ``simulate``.
+
+    Parameters
+    ----------
+    mitosis_hours, dying_hours
+        How long a cell stays rounded up to divide, and how long it takes to die.
+    natural_death
+        Rate at which cells die without a drug, per hour.
+    stay_hours, wash_rate
+        How long a dead body stays for sure, and the rate per hour at which it is gone afterwards.
+    flattening
+        How flat an arrested cell lies in the end, 0 (like a cycling one) to 1.
+    debris
+        Dead bodies that lie in the well from the start, per seeded cell.
+    """
+
+    mitosis_hours: float = 1.2
+    dying_hours: float = 5.0
+    natural_death: float = 0.0006
+    stay_hours: float = 16.0
+    wash_rate: float = 0.025
+    flattening: float = 1.0
+    debris: float = 0.0
+
+
+@dataclass(frozen=True)
 class WellPlan:
     """Everything that makes one well: the same plan gives the same cells."""
 
@@ -85,6 +110,8 @@ class WellPlan:
     capacity: float  # covered area, were cells not to overlap, at which growth ends
     seeding: float  # relative to the line's own
     seed: tuple[int, ...]
+    habits: Habits = Habits()
+    frame: tuple[int, int] = FRAME  # height and width of what is simulated, pixels of `FRAME`
 
 
 @dataclass(frozen=True)
@@ -113,7 +140,7 @@ class Well:
         self.plan = plan
         self.rng = np.random.default_rng(plan.seed)
         line, rng = plan.line, self.rng
-        self.extent = np.array([FRAME[1] + 2 * MARGIN, FRAME[0] + 2 * MARGIN])  # x, y
+        self.extent = np.array([plan.frame[1] + 2 * MARGIN, plan.frame[0] + 2 * MARGIN])  # x, y
         self.unit_area = np.pi * line.radius**2
         self.area = float(self.extent.prod())
         n = max(4, round(line.seeded_confluence * plan.seeding * self.area / self.unit_area))
@@ -128,6 +155,27 @@ class Well:
         self.heading = rng.uniform(0.0, 2 * np.pi, n)
         self.arrest_threshold = rng.random(n)
         self.kill_threshold = rng.random(n)
+        self.n_divided = self.n_killed = 0
+        if plan.habits.debris > 0:
+            self._strew(round(plan.habits.debris * n))
+
+    def _strew(self, n: int) -> None:
+        """Add `n` dead bodies, of which the well's own cells know nothing."""
+        rng = np.random.default_rng((*self.plan.seed, 9))
+        bodies = {
+            "xy": rng.uniform(0.0, 1.0, (n, 2)) * self.extent,
+            "mass": rng.uniform(0.5, 1.2, n),
+            "limit": np.full(n, 1.4),
+            "flatness": np.zeros(n),
+            "state": np.full(n, DEAD, np.int8),
+            "age": rng.uniform(0.0, 40.0, n),
+            "shape": rng.integers(0, 1 << 30, n),
+            "heading": rng.uniform(0.0, 2 * np.pi, n),
+            "arrest_threshold": np.ones(n),
+            "kill_threshold": np.ones(n),
+        }
+        for name in _PER_CELL:
+            setattr(self, name, np.concatenate([getattr(self, name), bodies[name]]))
 
     def _seed_positions(self, n: int) -> Floats:
         xy = self.rng.uniform(0.0, 1.0, (n, 2)) * self.extent
@@ -171,7 +219,7 @@ class Well:
         action, n = self.plan.action, self.state.size
         elapsed = self.hours - self.plan.treated_after_hours
         chances = [self._chance(rate, dt, n) for rate in (action.arrest_rate, action.recovery_rate, action.kill_rate)]
-        natural = self._chance(0.0006, dt, n)
+        natural = self._chance(self.plan.habits.natural_death, dt, n)
         living = self.state < DYING
         killed = natural & living
         if elapsed > 0.0:
@@ -182,6 +230,7 @@ class Well:
                 self._enter((self.state == ARRESTED) & chances[1], CYCLING)
             if elapsed > action.kill_delay:
                 killed |= living & (self.kill_threshold < action.kill_reach) & chances[2]
+        self.n_killed += int(np.count_nonzero(killed))
         self._enter(killed, DYING)
 
     def _grow(self, dt: float) -> None:
@@ -194,17 +243,18 @@ class Well:
         treated = self.hours > self.plan.treated_after_hours
         pace = np.where(arrested, self.plan.action.spread, self.plan.action.vigour if treated else 1.0)
         self.mass = np.where(living, self.mass * np.exp(rate * pace * dt), self.mass)
-        target = np.where(arrested, 1.0, 0.0)
+        target = np.where(arrested, self.plan.habits.flattening, 0.0)
         moved = target - (target - self.flatness) * np.exp(-dt / FLATTEN_HOURS)
         self.flatness = np.where(living, moved, self.flatness)
 
     def _divide(self, dt: float) -> None:
         ready = (self.state == CYCLING) & (self.mass >= self.limit)
         self._enter(ready & self._chance(0.4, dt, ready.size), MITOTIC)
-        done = np.flatnonzero((self.state == MITOTIC) & (self.age >= MITOSIS_HOURS))
+        done = np.flatnonzero((self.state == MITOTIC) & (self.age >= self.plan.habits.mitosis_hours))
         if not done.size:
             return
         rng, k = self.rng, done.size
+        self.n_divided += k
         self.state[done], self.age[done] = CYCLING, 0.0
         share = rng.normal(0.5, 0.04, k)
         mass = self.mass[done]
@@ -225,8 +275,10 @@ class Well:
         self.kill_threshold = np.concatenate([self.kill_threshold, self.kill_threshold[done]])
 
     def _decay(self, dt: float) -> None:
-        self._enter((self.state == DYING) & (self.age >= DYING_HOURS), DEAD)
-        washed = (self.state == DEAD) & self._chance(np.where(self.age > 16.0, 0.025, 0.0), dt, self.state.size)
+        habits = self.plan.habits
+        self._enter((self.state == DYING) & (self.age >= habits.dying_hours), DEAD)
+        leaves = np.where(self.age > habits.stay_hours, habits.wash_rate, 0.0)
+        washed = (self.state == DEAD) & self._chance(leaves, dt, self.state.size)
         if washed.any():
             keep = ~washed
             for name in _PER_CELL:

@@ -83,7 +83,7 @@ def simulate(
     for plate in screen.plates:
         (folder / plate.name).mkdir(exist_ok=True)
         _write(folder / plate.name / f"{plate.name}.PlateMap", plate_map_xml(plate).encode("utf-8-sig"))
-    _write_tables(folder, screen)
+    write_sheets(folder, screen)
     _write_images(folder, screen, settings, times, workers, progress)
     truth, truth_wells = truth_tables(screen, times[-1])
     truth_wells.write_parquet(folder / "truth_wells.parquet")
@@ -112,11 +112,11 @@ def _write(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def image_name(plate: Plate, short_well: str, hours: float) -> str:
+def image_name(plate: Plate, short_well: str, hours: float, field: int = _FIELD) -> str:
     """Name of an exported image: prefix, well, field, elapsed time."""
     minutes = round(hours * 60)
     days, rest = divmod(minutes, 24 * 60)
-    return f"{plate.name}_{short_well}_{_FIELD}_{days:02d}d{rest // 60:02d}h{rest % 60:02d}m.tif"
+    return f"{plate.name}_{short_well}_{field}_{days:02d}d{rest // 60:02d}h{rest % 60:02d}m.tif"
 
 
 def _write_images(
@@ -190,7 +190,7 @@ def _write_well(folder: Path, screen: Screen, plate_index: int, well_index: int,
     return len(times)
 
 
-def _write_tables(folder: Path, screen: Screen) -> None:
+def write_sheets(folder: Path, screen: Screen, um_per_pixel: float = 1.24) -> None:
     """Write ``plates.csv`` and ``compounds.csv``, as their reader expects them."""
     with (folder / "plates.csv").open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
@@ -199,7 +199,7 @@ def _write_tables(folder: Path, screen: Screen) -> None:
         )
         for p in screen.plates:
             plate_map = f"{p.name}/{p.name}.PlateMap"
-            out.writerow([p.name, p.line.name, plate_map, p.batch, p.vessel_id, p.treated_after_hours, 1, 1.24])
+            out.writerow([p.name, p.line.name, plate_map, p.batch, p.vessel_id, p.treated_after_hours, 1, um_per_pixel])
     compounds = {w.compound for p in screen.plates for w in p.wells if w.compound is not None}
     with (folder / "compounds.csv").open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)

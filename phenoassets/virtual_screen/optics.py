@@ -36,6 +36,8 @@ _LEVELS: Final = 4  # from cycling to flat
 _SHAPES: Final = 5
 _SIGMAS: Final = (0.7, 1.5, 3.2)
 _BANDS: Final = (1.0, 0.9, 0.5)
+_HALO_SIGMAS: Final = (2.0, 7.0)
+_HALO_WITHIN: Final = 0.25  # of the halo's strength is taken off within: round cells stay bright
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class View:
         Centre and radius of a bubble, pixels (y, x, radius), or None.
     seed
         Of the noise.
+    halo
+        Bright surroundings of a cell, and the dark within, relative to its details; 0 for none.
+    zoom
+        Pixels that the camera makes of one pixel of `FRAME`.
     """
 
     shading: Image
@@ -65,6 +71,8 @@ class View:
     defocus: float = 0.0
     bubble: tuple[float, float, float] | None = None
     seed: int = 0
+    halo: float = 0.0
+    zoom: float = 1.0
 
 
 def band_pass(thickness: Image, weights: tuple[float, ...] = _BANDS, blur: float = 0.0) -> Image:
@@ -237,14 +245,15 @@ def _to_energy(stamp: Image, area: float) -> Image:
 
 
 class StampBank:
-    """Stamps of one cell line, drawn when first needed and kept.
+    """Stamps of one cell line, drawn when first needed and kept; with `rounding` cells die as balls, not in blebs.
 
     A stamp depends on its key alone, not on the order of the calls, so any split of the work draws the same frames.
     """
 
-    def __init__(self, line: CellLine, seed: int) -> None:
+    def __init__(self, line: CellLine, seed: int, *, rounding: bool = False) -> None:
         self.line = line
         self.seed = seed
+        self.rounding = rounding
         self._stamps: dict[tuple[int, int, int], list[Image]] = {}
 
     def get(self, kind: int, size: int, shape: int, turn: int) -> Image:
@@ -266,7 +275,8 @@ class StampBank:
         if kind == _LEVELS:
             return _to_energy(_mitotic(radius, rng), 1.4 * area)
         if kind == _LEVELS + 1:
-            return _to_energy(_dying(radius, rng), 1.1 * area)
+            dying = _mitotic if self.rounding else _dying
+            return _to_energy(dying(radius, rng), 1.1 * area)
         decay = (kind - _LEVELS - 2) / 2
         return _to_energy(_dead(radius, decay, rng), area * (0.95 - 0.25 * decay))
 
@@ -294,9 +304,9 @@ def placed_stamps(cells: Snapshot, bank: StampBank) -> Iterator[tuple[int, Image
         yield index, bank.get(kind, size, shape, turn), row, column
 
 
-def thickness_map(cells: Snapshot, bank: StampBank) -> Image:
+def thickness_map(cells: Snapshot, bank: StampBank, frame: tuple[int, int] = FRAME) -> Image:
     """Compose the stamps of all cells; the thickest object wins. Shape (height + 2 rim, width + 2 rim)."""
-    height, width = FRAME
+    height, width = frame
     canvas = np.zeros((height + 2 * PAD, width + 2 * PAD), np.float32)
     for _, stamp, row, column in placed_stamps(cells, bank):
         half = stamp.shape[0] // 2
@@ -311,21 +321,42 @@ def _noise_tile() -> Image:
     return np.random.default_rng(21).standard_normal((FRAME[0] + 256, FRAME[1] + 256)).astype(np.float32)
 
 
-def render(cells: Snapshot, bank: StampBank, view: View) -> NDArray[np.uint8]:
-    """The frame that the instrument stores, (height, width) uint8."""
-    height, width = FRAME
-    thickness = thickness_map(cells, bank)
-    phase = band_pass(thickness, blur=2.5 * view.defocus)[_RIM:-_RIM, _RIM:-_RIM]
+def render(cells: Snapshot, bank: StampBank, view: View, frame: tuple[int, int] = FRAME) -> NDArray[np.uint8]:
+    """The frame that the instrument stores, uint8: the shape of `view.shading`, that of `frame` times `view.zoom`."""
+    thickness = thickness_map(cells, bank, frame)
+    phase = band_pass(thickness, blur=2.5 * view.defocus)
+    if view.halo:
+        near, far = (ndimage.gaussian_filter(thickness, sigma, truncate=2.5) for sigma in _HALO_SIGMAS)
+        rise = near - far
+        phase -= np.float32(view.halo) * np.where(rise < 0, rise, np.float32(_HALO_WITHIN) * rise)
+    phase = phase[_RIM:-_RIM, _RIM:-_RIM]
+    if view.zoom != 1.0:
+        phase = _zoomed(phase, view.shading.shape, view.zoom)
+    height, width = phase.shape
     image = phase * np.float32(CONTRAST * view.gain)
     rng = np.random.default_rng(view.seed)
     dy, dx = rng.integers(0, 256, 2)
-    image += np.float32(view.noise) * _noise_tile()[dy : dy + height, dx : dx + width]
+    if height > FRAME[0] or width > FRAME[1]:
+        image += np.float32(view.noise) * rng.standard_normal((height, width), np.float32)
+    else:
+        image += np.float32(view.noise) * _noise_tile()[dy : dy + height, dx : dx + width]
     if view.bubble is not None:
         _add_bubble(image, view.bubble)
     image += np.float32(BACKGROUND)
     image *= view.shading
     image += np.float32(view.offset + 0.5)
     return np.asarray(np.clip(image, 0, 255), np.uint8)
+
+
+def _zoomed(phase: Image, shape: tuple[int, ...], zoom: float) -> Image:
+    """What a camera with `zoom` times as many pixels a side sees: it averages over a pixel where it has fewer."""
+    if zoom < 1:
+        phase = ndimage.gaussian_filter(phase, 0.4 / zoom)
+    rows, columns = (
+        np.minimum((np.arange(n) + 0.5) / zoom - 0.5, m - 1) for n, m in zip(shape, phase.shape, strict=True)
+    )
+    grid = np.meshgrid(rows, columns, indexing="ij")
+    return np.asarray(ndimage.map_coordinates(phase, grid, order=1, mode="nearest"), np.float32)
 
 
 def _add_bubble(image: Image, bubble: tuple[float, float, float]) -> None:
@@ -339,9 +370,9 @@ def _add_bubble(image: Image, bubble: tuple[float, float, float]) -> None:
     image += 12.0 * np.cos((r - radius) / 6.0) * np.exp(-np.abs(r - radius) / 25.0)
 
 
-def shading(plate_rng: np.random.Generator, well_rng: np.random.Generator) -> Image:
+def shading(plate_rng: np.random.Generator, well_rng: np.random.Generator, frame: tuple[int, int] = FRAME) -> Image:
     """Illumination of a plate (vignette and tilt) times the meniscus of a well, (height, width), mean 1."""
-    height, width = FRAME
+    height, width = frame
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     field = 1.0 - plate_rng.uniform(0.02, 0.05) * (

@@ -12,6 +12,7 @@ from phenoassets.effects.clusters import find_clusters
 from phenoassets.effects.number_of_clusters import choose_k
 from phenoassets.effects.rules import (
     EffectRules,
+    judge_effect,
     label_effect,
     onset,
     onset_by_dose_variation,
@@ -400,8 +401,8 @@ def test_no_k_covers_what_is_not_there():
 def test_a_dose_with_little_of_its_drugs_response_has_no_effect():
     weak = 0.9 + 0.9 * np.clip(HOURS / 30, 0, 1)
     assert label_effect(HOURS, weak, NULL) == "cytotoxic"
-    assert label_effect(HOURS, weak, NULL, strongest=2.5) == "cytotoxic"
-    assert label_effect(HOURS, weak, NULL, strongest=9.0) == "none"
+    assert judge_effect(HOURS, weak, NULL, strongest=2.5).effect == "cytotoxic"
+    assert judge_effect(HOURS, weak, NULL, strongest=9.0).effect == "none"
     assert response_height(HOURS, weak, NULL) == pytest.approx(1.8)
 
 

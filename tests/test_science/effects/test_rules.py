@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from phenoassets.effects.population import Growth
 from phenoassets.effects.rules import EffectRules, judge_effect, label_effect, name_by_shape
 from phenoassets.virtual_screen.populations import KINDS, draw_action, draw_curves, draw_lab
 
@@ -14,7 +17,8 @@ from phenoassets.virtual_screen.populations import KINDS, draw_action, draw_curv
 def judged(area, control, hours, distance=None, **given):
     null = np.ones_like(hours)
     distance = np.where(hours < 4, 0.8, 5.0) if distance is None else distance
-    return judge_effect(hours, distance, null, confluence=area, control_confluence=control, **given)
+    curves = {name: given.pop(name) for name in (f.name for f in fields(Growth)) if name in given}
+    return judge_effect(hours, distance, null, growth=Growth(area, control, **curves), **given)
 
 
 @st.composite
@@ -145,7 +149,7 @@ def test_a_single_wild_scan_of_the_null_band_or_the_curve_changes_nothing():
         wild, low = null.copy(), distance.copy()
         wild[at], low[at] = 6.0, 0.5
         assert label_effect(hours, distance, wild, confluence=SLOWED, control_confluence=control) == expected
-        found = judge_effect(hours, low, null, confluence=SLOWED, control_confluence=control)
+        found = judge_effect(hours, low, null, growth=Growth(SLOWED, control))
         assert found.effect == expected == "cytostatic"
         assert found.departure_hours < 5
 
@@ -188,16 +192,9 @@ def test_populations_of_many_labs_get_the_names_of_their_rates():
         rng = np.random.default_rng([19, number])
         kind = KINDS[number % len(KINDS)]
         curves = draw_curves(draw_action(kind, rng), draw_lab(rng), rng)
-        found = label_effect(
-            curves.hours,
-            curves.distance,
-            curves.null_high,
-            confluence=curves.area,
-            control_confluence=curves.control_area,
-            bodies=curves.bodies,
-            control_bodies=curves.control_bodies,
-        )
-        right[kind].append(found == curves.truth.effect)
+        growth = Growth(curves.area, curves.control_area, curves.bodies, curves.control_bodies)
+        found = judge_effect(curves.hours, curves.distance, curves.null_high, growth=growth)
+        right[kind].append(found.effect == curves.truth.effect)
     shares = {kind: float(np.mean(hits)) for kind, hits in right.items()}
     assert np.mean(list(shares.values())) >= 0.9, shares
     assert min(shares.values()) >= 0.6, shares

@@ -45,3 +45,11 @@ def test_exposure_and_bit_depth_do_not_matter():
 @pytest.mark.parametrize("image", [np.zeros((0, 5)), np.zeros((64, 64), np.uint8), np.ones((1, 1))])
 def test_nothing_to_see_is_zero(image):
     assert measure_bright_bodies(image) == 0
+
+
+def test_bodies_are_found_by_their_size_in_micrometres():
+    fine = np.kron(discs(60.0, noise=0.0), np.ones((2, 2), np.float32))
+    found = measure_bright_bodies(fine, 0.62)
+    assert found == pytest.approx(measure_bright_bodies(discs(60.0, noise=0.0), 1.24), rel=0.1)
+    specks = np.kron(discs(60.0, radius=1.2, noise=0.0), np.ones((4, 4), np.float32))
+    assert measure_bright_bodies(specks, 0.31) < 0.5 * measure_bright_bodies(specks, 1.24)

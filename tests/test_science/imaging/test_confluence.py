@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,11 @@ from skimage.transform import resize
 
 from phenoassets.errors import SettingsError
 from phenoassets.imaging import confluence
-from phenoassets.imaging.confluence import cell_mask, checked_um, measure_confluence, working_shape
+from phenoassets.imaging.confluence import cell_mask, checked_um, measure_confluence, measure_cover, working_shape
 from phenoassets.imaging.reading import read_image
 from phenoassets.virtual_screen import design_screen, well_frames, well_masks
 from phenoassets.virtual_screen.cells import DYING
+from phenoassets.virtual_screen.truth import Action
 
 DATA = Path(__file__).parents[3] / ".." / "shared" / "data"
 real = pytest.mark.skipif(not DATA.is_dir(), reason="the reference data are not on this machine")
@@ -29,6 +31,40 @@ def known():
                 living = np.concatenate([[False], masks.states < DYING])[masks.labels]
                 found.append((frame.pixels, living))
     return found
+
+
+@pytest.fixture(scope="module")
+def killed():
+    """Frames of wells that differ in how many of their cells were killed, and the share of area of dead bodies."""
+    screen = design_screen(plates=1, wells=24, hours=48.0, seed=5)
+    (plate,) = screen.plates
+    well = plate.wells[0]
+    found = []
+    for rate in (0.0, 0.01, 0.04):
+        other = replace(well, plan=replace(well.plan, action=Action(kill_reach=1.0, kill_rate=rate)))
+        (frame,) = well_frames(screen, plate, other, [30.0])
+        (masks,) = well_masks(screen, plate, other, [30.0])
+        dead = np.concatenate([[False], masks.states >= DYING])[masks.labels]
+        found.append((frame.pixels, float(dead.mean())))
+    return found
+
+
+def test_dead_bodies_are_more_where_more_cells_were_killed(killed):
+    found = [measure_cover(pixels).dead_bodies for pixels, _ in killed]
+    truth = [dead for _, dead in killed]
+    assert truth[0] < truth[1] < truth[2]
+    assert found[0] < found[1] < found[2]
+    assert found[2] > 3 * found[0]
+    assert measure_cover(np.zeros((64, 64), np.uint8)).dead_bodies == 0
+
+
+def test_the_threshold_of_dead_bodies_moves_what_counts_and_the_digest(killed, monkeypatch):
+    pixels, _ = killed[2]
+    before, digest = measure_cover(pixels), confluence.confluence_digest()
+    monkeypatch.setattr(confluence, "DEAD_BODY", 0.6)
+    assert measure_cover(pixels).dead_bodies < 0.5 * before.dead_bodies
+    assert measure_cover(pixels).confluence == before.confluence
+    assert confluence.confluence_digest() != digest
 
 
 def test_covered_area_is_that_of_the_living_cells(known):
