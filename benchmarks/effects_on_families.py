@@ -1,7 +1,7 @@
 """How well effects are named on families of virtual labs that differ in what real ones differ in.
 
-Each family is simulated, run through the whole platform with the model convae_pooled, and compared with the truth of
-its counted fates. Families of the half ``tuning`` are for choosing thresholds; those of the half ``reported`` are only
+Each family is simulated, taken through every step up to names with the model convae_pooled, and compared with the
+truth of its counted fates. Families of the half ``tuning`` are for choosing thresholds; those of the half ``reported`` are only
 measured. Tables of each family are kept in --curves (pixels are not), so that names can be given again by other rules.
 Beside the product stand growth alone (the same rules on covered area and bright bodies, every condition taken to depart
 at once, no name taken for none) and distance alone (the published shapes).
@@ -21,14 +21,17 @@ from pathlib import Path
 import polars as pl
 
 from phenoassets.admin.homes import plates_to_run, prepare_home
-from phenoassets.cli import run as platform
-from phenoassets.definitions import build_definitions
 from phenoassets.effects.clusters import GrowthCourses, condition_effects
 from phenoassets.effects.rules import EffectRules
+from phenoassets.steps.calibration import calibrate
+from phenoassets.steps.catalogue import catalogue_images, write_scans
 from phenoassets.steps.effects import TrajectoryInputs, cluster, read_trajectory_inputs
+from phenoassets.steps.embeddings import embed
+from phenoassets.steps.images import correct, measure_quality
+from phenoassets.steps.plates import read_plate_maps, register_plate
+from phenoassets.steps.profiles import profile
 from phenoassets.steps.trajectories import measure_distances, measure_growth
 from phenoassets.store.home import Home
-from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.preparation import combine_plates
 from phenoassets.virtual_screen.families import CANVAS_UM, FAMILIES, HALVES, Family, draw_family
@@ -50,14 +53,14 @@ def materialize(family: Family, curves: Path, *, images: bool) -> Home:
     export_family(family, exports)
     simulated = time.monotonic()
     shutil.copyfile(exports / "truth.parquet", home.root / "truth.parquet")
-    screen = prepare_home(home, None, models=(MODEL,))
-    definitions = build_definitions(home=home)
-    keys = [key for key in platform._keys(definitions) if len(key.path) == 1 or key.path[1] == MODEL]
-    per_plate = [key for key in keys if key.path[0] != "warehouse" and TABLES[key.path[0]].grain == "plate"]
-    with platform.instance_of(home) as instance:
-        for plate in plates_to_run(screen):
-            if failures := platform._run_plate(definitions, instance, screen, plate, per_plate):
-                raise SystemExit("\n".join(failures))
+    screen, store = prepare_home(home, None, models=(MODEL,)), TableStore(home)
+    for plate in plates_to_run(screen):
+        catalogue_images(screen, store, plate)
+        write_scans(screen, store, plate)
+        for step in (register_plate, read_plate_maps, calibrate, measure_quality, correct):
+            step(screen, store, plate)
+        embed(screen, store, plate, MODEL)
+        profile(screen, store, plate, MODEL)
     dropped = [*home.root.glob("corrected_images/*.zarr"), home.root / "embeddings"]
     dropped += [] if images else list(exports.glob("*/*.tif"))
     for pixels in dropped:

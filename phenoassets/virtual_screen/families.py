@@ -25,11 +25,11 @@ HALVES: Final = ("tuning", "reported")
 FAMILIES: Final = 6
 """Families a half; parameters with few values are dealt so that each half has all of them."""
 
-_PIXELS: Final = 600 * FRAME[0] * FRAME[1]  # of all frames of a family together, about
+_PIXELS: Final = 400 * FRAME[0] * FRAME[1]  # of all frames of a family together, about
 _FRAMES: Final = 5000  # of a family, at most, where a well has several fields
-_SEEDED_CELLS: Final = 90  # of a condition at least, over fields and wells
-_LEAST_AREA: Final = 240 * 320  # of a field, pixels
-_MOST_AREA: Final = {0.62: 0.45, 2.82: 0.55}  # of a field, shares of `FRAME`
+_SEEDED_CELLS: Final = 80  # of a condition at least, over fields and wells
+_LEAST_AREA: Final = 208 * 272  # of a field, pixels
+_MOST_AREA: Final = {0.62: 0.45, 2.82: 0.4}  # of a field, shares of `FRAME`
 
 _DEALT: Final[dict[str, tuple[Any, ...]]] = {
     "interval": (1.0, 2.0, 2.0, 3.0, 4.0, 6.0),
@@ -165,7 +165,7 @@ def draw_family(half: str, number: int) -> Family:
     least = max(_SEEDED_CELLS * np.pi * radius**2 / confluence / (fields * replicates), _LEAST_AREA)
     # A camera has about the same pixels whatever the objective, so finer ones show less of a well.
     most = _MOST_AREA.get(optics.um_per_pixel, 1.0)
-    area = most if coarse else _PIXELS / (wells * n_scans * fields) / (FRAME[0] * FRAME[1])
+    area = _PIXELS / (wells * n_scans * fields) / (FRAME[0] * FRAME[1])
     side = np.sqrt(np.clip(area, min(least / (FRAME[0] * FRAME[1]), most), most))
     frame = (16 * round(FRAME[0] * side / 16), 16 * round(FRAME[1] * side / 16))
     return Family(
