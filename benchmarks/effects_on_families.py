@@ -1,8 +1,9 @@
 """How well effects are named on families of virtual labs that differ in what real ones differ in.
 
 Each family is simulated, taken through every step up to names with the model convae_pooled, and compared with the
-truth of its counted fates. Families of the half ``tuning`` are for choosing thresholds; those of the half ``reported`` are only
-measured. Tables of each family are kept in --curves (pixels are not), so that names can be given again by other rules.
+truth of its counted fates. Families of the half ``tuning`` are for choosing thresholds; those of the half ``reported``
+are only measured. Tables of each family are kept in --curves (pixels are not), so that names can be given again by
+other rules.
 Beside the product stand growth alone (the same rules on covered area and bright bodies, every condition taken to depart
 at once, no name taken for none) and distance alone (the published shapes).
 
