@@ -8,7 +8,6 @@ and slopes are ``net_growth``'s, names are given in ``rules``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +19,10 @@ from phenoassets.effects.net_growth import (
     smooth_log_area,
     window_rates,
 )
+from phenoassets.effects.thresholds import EffectRules
 from phenoassets.trajectories.growth import LEAST_AREA
 from phenoassets.effects.probability import USUAL_SCATTER
 from phenoassets.trajectories.preparation import Floats, rolling_median
-
-if TYPE_CHECKING:
-    from phenoassets.effects.rules import EffectRules
 
 
 @dataclass(frozen=True)
