@@ -22,8 +22,10 @@ from pathlib import Path
 import polars as pl
 
 from phenoassets.admin.homes import plates_to_run, prepare_home
-from phenoassets.effects.clusters import GrowthCourses, condition_effects
+from phenoassets.effects.conditions import condition_effects
+from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.rules import EffectRules
+from phenoassets.effects.significance import plate_significance, screen_significance
 from phenoassets.steps.calibration import calibrate
 from phenoassets.steps.catalogue import catalogue_images, write_scans
 from phenoassets.steps.effects import TrajectoryInputs, cluster, read_trajectory_inputs
@@ -39,6 +41,7 @@ from phenoassets.virtual_screen.families import CANVAS_UM, FAMILIES, HALVES, Fam
 from phenoassets.virtual_screen.family_export import export_family
 
 MODEL = "convae_pooled"
+Chance = dict[str, dict[str, object]]
 NAMES = ("cytotoxic", "cytostatic", "mixed", "none")
 
 
@@ -91,12 +94,18 @@ def named(home: Home) -> pl.DataFrame:
     )
 
 
-def by_rules(inputs: TrajectoryInputs, rules: EffectRules) -> pl.DataFrame:
-    """Effects (condition_id, effect) by `rules`."""
+def by_rules(inputs: TrajectoryInputs, rules: EffectRules, chance: Chance | None = None) -> pl.DataFrame:
+    """Effects (condition_id, effect) by `rules`, and by what chance does where it is given."""
     curves = combine_plates(inputs.distances, inputs.hours)
-    effects = condition_effects(curves, GrowthCourses(inputs.growth, inputs.hours), rules)
+    effects = condition_effects(curves, GrowthCourses(inputs.growth, inputs.hours), rules, chance)
     conditions = curves["condition_id"].unique().sort()
     return pl.DataFrame({"condition_id": conditions, "effect": effects}, schema_overrides={"effect": pl.String})
+
+
+def chance_of(inputs: TrajectoryInputs) -> Chance:
+    """What chance does, by condition."""
+    found = screen_significance(plate_significance(inputs.distances, inputs.wells, inputs.hours))
+    return {str(row["condition_id"]): row for row in found.iter_rows(named=True)}
 
 
 def scores(frame: pl.DataFrame, column: str) -> tuple[float, float, float]:
@@ -146,6 +155,7 @@ def report(half: str, frames: dict[str, pl.DataFrame], families: dict[str, Famil
 def sensitivity(homes: dict[str, Home]) -> None:
     """Print what a fifth less and more of each threshold does to balanced accuracy and to names given."""
     inputs = {name: read_trajectory_inputs(prepare_home(h, None), TableStore(h), MODEL) for name, h in homes.items()}
+    chances = {name: chance_of(own) for name, own in inputs.items()}
     truth = {name: pl.read_parquet(h.root / "truth.parquet").rename({"effect": "truth"}) for name, h in homes.items()}
     print("| threshold | value | balanced accuracy, a fifth less | as it is | a fifth more |\n|---|---|---|---|---|")
     for field in fields(EffectRules):
@@ -154,7 +164,9 @@ def sensitivity(homes: dict[str, Home]) -> None:
         for factor in (0.8, 1.0, 1.2):
             changed = factor * value if isinstance(value, float) else max(1, round(factor * value))
             rules = replace(EffectRules(), **{field.name: changed})
-            frames = [truth[n].join(by_rules(inputs[n], rules), on="condition_id", how="left") for n in homes]
+            frames = [
+                truth[n].join(by_rules(inputs[n], rules, chances[n]), on="condition_id", how="left") for n in homes
+            ]
             row.append(f"{scores(pl.concat(frames), 'effect')[0]:.3f}")
         print(f"| {field.name} | {value:g} | " + " | ".join(row) + " |", flush=True)
 

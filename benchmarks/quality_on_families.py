@@ -32,7 +32,7 @@ CALIBRATION_WELLS = 16
 
 def measured(frames: list[NDArray[np.generic]], um_per_pixel: float) -> pl.DataFrame:
     """Measures of pictures, one row each."""
-    rows = [{"channel": "phase", **measure_grey(frame, "phase")} for frame in frames]
+    rows = [{"channel": "phase", **measure_grey(frame, "phase", um_per_pixel)} for frame in frames]
     schema = {"channel": pl.String, **dict.fromkeys(MEASURES, pl.Float64)}
     return pl.DataFrame([dict.fromkeys(schema) | row for row in rows], schema=schema)
 

@@ -22,9 +22,15 @@ from phenoassets.trajectories.preparation import Floats, rolling_median, split_c
 _INTERVAL_WIDTH = 2 * 1.959964  # standard deviations of a normal distribution's 95 % interval
 
 
-def condition_effects(curves: pl.DataFrame, growth: GrowthCourses, rules: EffectRules) -> list[str | None]:
+def condition_effects(
+    curves: pl.DataFrame,
+    growth: GrowthCourses,
+    rules: EffectRules,
+    chance: Mapping[str, Mapping[str, object]] | None = None,
+) -> list[str | None]:
     """Effect of each condition of `combine_plates` by its own curve, in the order of condition_id."""
-    rows = sorted(own_rows(curves, growth, rules, {}, SignificanceRules()), key=lambda row: str(row["condition_id"]))
+    found = own_rows(curves, growth, rules, chance or {}, SignificanceRules(), stability=False)
+    rows = sorted(found, key=lambda row: str(row["condition_id"]))
     return [None if row["effect"] is None else str(row["effect"]) for row in rows]
 
 
@@ -34,8 +40,13 @@ def own_rows(
     rules: EffectRules,
     chance: Mapping[str, Mapping[str, object]],
     significance: SignificanceRules,
+    *,
+    stability: bool = True,
 ) -> list[dict[str, object]]:
-    """What each condition's own curve says, beside the other doses of its drug, and how often chance does the same."""
+    """What each condition's own curve says, beside the other doses of its drug, and how often chance does the same.
+
+    Without `stability` names get no probability, which costs most of the time.
+    """
     names = ("elapsed_hours", "distance", "null_high")
     own: dict[str, tuple[Floats, Floats, Floats]] = {}
     scatter: dict[str, float] = {}
@@ -54,6 +65,7 @@ def own_rows(
             hours,
             null_high=null,
             strongest=strongest[split_condition(condition)],
+            departs=_significant(chance.get(condition), significance.q_value),
             rules=rules,
         )
         found = judge(distance, growth=grown)
@@ -62,13 +74,13 @@ def own_rows(
         if (drawn := chance.get(condition)) is not None:
             found = significant_effect(found, drawn, significance.q_value)
             row |= {name: drawn[name] for name in ("p_value", "q_value", "n_wells", "n_controls")}
-            if found.effect is not None:
+            if found.effect is not None and stability:
                 stands = name_stability(
                     by_rules,
                     partial(_name, judge, grown),
                     distance,
                     grown.confluence,
-                    grown.bodies,
+                    np.full(len(hours), np.nan) if grown.bodies is None else grown.bodies,
                     hours,
                     distance_scatter=scatter[condition],
                     area_scatter=grown.scatter,
@@ -92,6 +104,12 @@ def _name(
     if area is not None:
         growth = replace(growth, confluence=area, bodies=bodies)
     return judge(distance, growth=growth).effect
+
+
+def _significant(found: Mapping[str, object] | None, q_limit: float) -> bool:
+    """Whether wells without effect would depart as far too seldom for chance, and the condition's wells agree on it."""
+    q = None if found is None else found["q_value"]
+    return found is not None and isinstance(q, float) and q <= q_limit and bool(found["wells_agree"])
 
 
 def _scatter(curve: pl.DataFrame, usual: float) -> float:

@@ -16,7 +16,6 @@ from scipy.stats import t as student_t
 from phenoassets.effects.population import Growth
 from phenoassets.trajectories.preparation import Floats, interpolate_within_gaps, max_gap_by_plate
 
-
 TAIL: Final = 0.00135
 """Tail beyond three standard deviations, at which the spread that few controls tell is widened."""
 

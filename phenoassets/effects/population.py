@@ -8,6 +8,7 @@ and slopes are ``net_growth``'s, names are given in ``rules``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,14 @@ from phenoassets.effects.net_growth import (
     smooth_log_area,
     window_rates,
 )
+from phenoassets.effects.probability import USUAL_SCATTER
 from phenoassets.effects.thresholds import EffectRules
 from phenoassets.trajectories.growth import LEAST_AREA
-from phenoassets.effects.probability import USUAL_SCATTER
 from phenoassets.trajectories.preparation import Floats, rolling_median
+
+RISEN: Final = 0.75
+"""Share, of the logarithm of the factor at which bodies are many, that says when they began to be more: chance reaches
+half of it."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ def read_population(hours: npt.ArrayLike, growth: Growth, rules: EffectRules) ->
     if growth.spread is not None:
         spread = np.asarray(growth.spread, np.float64)[known]
         gap = _gap(times[usable], own[usable], control[usable], points)[times[usable] >= 0]
-        behind = _for_good(t, gap > rules.growth_margin * np.maximum(spread, rules.least_spread), rules.sustained_hours)
+        behind = _for_good(t, gap > rules.growth_margin * np.maximum(spread, rules.least_spread), rules)
     slow = _slowed(t, log_own, log_control, rules)
     dead = None
     if growth.dead is not None and growth.control_dead is not None:
@@ -165,16 +170,14 @@ def first_stay(hours: Floats, here: npt.NDArray[np.bool_], long: float) -> float
     return None
 
 
-def _for_good(hours: Floats, here: npt.NDArray[np.bool_], long: float) -> float | None:
-    """First hour of the longest stretch in which `here` holds, if that lasts `long` hours and three scans."""
-    best: float | None = None
-    lasts = 0.0
+def _for_good(hours: Floats, here: npt.NDArray[np.bool_], rules: EffectRules) -> float | None:
+    """First hour from which `here` holds for `held_hours`, or `sustained_hours` to the end; three scans at least."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], here, [False]]).astype(np.int8)))
     for start, stop in edges.reshape(-1, 2):
-        span = float(hours[stop - 1] - hours[start])
-        if stop - start >= 3 and span >= max(long, lasts) - 1e-6:
-            best, lasts = float(hours[start]), span
-    return best
+        long = rules.sustained_hours if stop == len(hours) else rules.held_hours
+        if stop - start >= 3 and hours[stop - 1] - hours[start] >= long - 1e-6:
+            return float(hours[start])
+    return None
 
 
 def _gap(hours: Floats, own: Floats, control: Floats, points: int) -> Floats:
@@ -233,8 +236,8 @@ def _many_from(hours: Floats, ratio: Floats, slow: npt.NDArray[np.bool_], rules:
 
 
 def _rises_from(hours: Floats, ratio: Floats, more: float, factor: float) -> float:
-    """When they began to grow more: the last hour before `more` at which they were not half as many more."""
-    few_before = hours[(hours <= more) & (ratio < 0.5 * np.log(factor))]
+    """When they began to grow more: the last hour before `more` at which they were not most of that many more."""
+    few_before = hours[(hours <= more) & (ratio < RISEN * np.log(factor))]
     return float(few_before[-1]) if len(few_before) else float(hours[0])
 
 

@@ -7,13 +7,13 @@ a guess. How areas become rates is ``net_growth``'s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from scipy.signal import savgol_filter
 
-from phenoassets.effects.population import Growth, Population, read_population, smoothing_points
+from phenoassets.effects.population import Growth, Population, first_stay, read_population, smoothing_points
 from phenoassets.effects.thresholds import EffectRules
 from phenoassets.trajectories.preparation import Floats, rolling_median
 
@@ -45,6 +45,8 @@ class Judgement:
     growth_share
         Smallest net growth over `EffectRules.held_hours` relative to the controls: below 0 loss, 0 arrest, 1 theirs;
         None where the controls do not grow or area is unknown.
+    by_growth
+        Whether growth departs too, or alone: then chance in the distance does not matter.
     """
 
     effect: str | None
@@ -53,6 +55,7 @@ class Judgement:
     loss_hours: float | None = None
     dead_hours: float | None = None
     growth_share: float | None = None
+    by_growth: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ def judge_effect(
     *,
     growth: Growth | None = None,
     strongest: float | None = None,
+    departs: bool = False,
     rules: EffectRules | None = None,
 ) -> Judgement:
     """Name what happens to the cells of a condition, and say what the name rests on.
@@ -119,6 +123,9 @@ def judge_effect(
     strongest
         Largest `response_height` among the doses of the same drug on the same line; a dose with little of it counts as
         ``none``, as where doses are scaled together. By default each condition stands for itself.
+    departs
+        Whether wells without effect are known to depart so far too seldom for chance: then a null band that few
+        controls make wide need not be left.
 
     Returns
     -------
@@ -133,6 +140,7 @@ def judge_effect(
     seen = None if growth is None else read_population(hours, growth, rules)
     start = _departure(curve, rules)
     height = float(curve.smooth.max())
+    behind = None if seen is None else _falls_behind(seen, rules)
     idle = ""
     if start is None or height < rules.effect_height:
         idle = "the distance does not leave the null band of the controls for long enough"
@@ -141,20 +149,33 @@ def judge_effect(
     elif _falls_from_the_start(curve, rules):
         idle = "the distance is largest at treatment and falls back into the null band"
     if idle:
-        behind = None if seen is None else _falls_behind(seen, rules)
-        if behind is None or seen is None:
+        if departs and (strongest is None or height >= rules.dose_share * strongest):
+            start = _half_way(curve, rules)
+        elif behind is None or seen is None:
             return Judgement("none", idle, start)
-        return _name_by_fate(behind, seen, rules)
+        else:
+            return replace(_name_by_fate(behind, seen, rules), by_growth=True)
     assert start is not None
     if seen is None:
         return Judgement(_name_by_shape(curve, rules), "no covered area: named by the shape of the distance", start)
-    return _name_by_fate(start, seen, rules)
+    return replace(_name_by_fate(start, seen, rules), by_growth=behind is not None)
+
+
+def _half_way(curve: _Curve, rules: EffectRules) -> float:
+    """Hour from which the distance stays above half of its largest value for long enough."""
+    found = first_stay(curve.hours, curve.smooth >= 0.5 * curve.smooth.max(), rules.sustained_hours)
+    return float(curve.hours[0]) if found is None else found
 
 
 def _falls_behind(seen: Population, rules: EffectRules) -> float | None:
-    """Hour from which growth departs: behind the controls' by more than chance, and by enough to be an effect."""
-    enough = seen.growth_share is not None and seen.growth_share < rules.held_share
-    return seen.behind_hours if enough else None
+    """Hour from which a population departs: by growth behind the controls', or by dead bodies while growth is slowed.
+
+    Growth must be behind by more than chance, and by enough to be an effect.
+    """
+    if seen.growth_share is None or seen.growth_share >= rules.held_share:
+        return None
+    found = [hours for hours in (seen.behind_hours, seen.dead_hours) if hours is not None]
+    return min(found, default=None)
 
 
 def name_by_shape(
@@ -238,7 +259,7 @@ def largest_departure(
     times, height = times[known], values[known] / scale[known]
     if len(times) < 2 or times[-1] - times[0] < rules.sustained_hours:
         return None
-    return float(rolling_median(height[None], _points(times, rules), trailing=False).max())
+    return float(rolling_median(height[None], smoothing_points(times, rules), trailing=False).max())
 
 
 def onset(

@@ -304,8 +304,8 @@ def significant_effect(judged: Judgement, found: Mapping[str, object], q_limit: 
     q_limit
         Largest false discovery rate of a named effect.
     """
-    if judged.departure_hours is None or judged.effect == "none":
-        return judged
+    if judged.departure_hours is None or judged.effect == "none" or judged.by_growth:
+        return judged  # growth that departs was held against chance by the spread of the controls' own
     p, q = found["p_value"], found["q_value"]
     if not isinstance(p, float) or not isinstance(q, float):
         return replace(judged, effect=None, reason=str(found["problem"]))

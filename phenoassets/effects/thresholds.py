@@ -36,7 +36,8 @@ class EffectRules:
     rate_hours
         Hours over which a net growth rate is measured.
     loss_fall
-        Cells are lost when the logarithm of their area falls by this much from a peak, beyond a fall of the controls,
+        Cells are lost when the logarithm of their area falls by this much from a peak, beyond a fall of the controls
+        (10 %, a third of the share of lineages whose death counts, since dead bodies cover area too),
     loss_rate
         at this rate per hour over `rate_hours`: 0.003 is 3.5 % in 12 hours. A slower fall is arrest.
     held_share
@@ -78,7 +79,7 @@ class EffectRules:
     fallen_level: float = 0.4
     risen_level: float = 0.75
     rate_hours: float = 12.0
-    loss_fall: float = 0.05
+    loss_fall: float = 0.1
     loss_rate: float = 0.003
     held_share: float = 0.7
     held_hours: float = 24.0

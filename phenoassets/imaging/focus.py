@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from phenoassets.imaging.confluence import checked_um
+
 BAND: Final = (0.03, 0.15)
 """Cycles per pixel. Below lie illumination and the counts of cells, above the camera's noise, which no lens blurs."""
 
 MAX_SIDE: Final = 512
 MIN_RADII: Final = 3
 
+
+DETAIL_UM: Final = 1.24
+"""Size of a pixel, µm, up to which fine ones are averaged: about what a 10x objective resolves."""
 
 FINE_PIXELS: Final = 1.0
 """Details finer than this blur (standard deviation, pixels, less one of half as much) are what a lens loses first."""
@@ -87,27 +92,33 @@ def focus_slope(image: NDArray[Any]) -> float:
     return float(rings.log_radius @ np.log(mean) / (rings.log_radius @ rings.log_radius))
 
 
-def sharpness(image: NDArray[Any]) -> float:
+def sharpness(image: NDArray[Any], um_per_pixel: float | None = None) -> float:
     """Logarithm of the amplitude of fine over coarse details, where coarse ones are strongest; lower is blurred.
 
-    Of the largest central square, at most 512 pixels wide. Details are differences of Gaussian blurs; the energy that
+    Of the largest central square, at most 512 pixels wide. Where pixels are fine, whole ones are averaged to at most
+    `DETAIL_UM`, since details of less than that are noise. Details are differences of Gaussian blurs; the energy that
     camera noise has in the fine ones is taken off. A factor or an offset changes nothing, nor does the number of cells.
 
     Parameters
     ----------
     image
         Shape (height, width).
+    um_per_pixel
+        Size of a pixel, µm; `confluence.ASSUMED_UM` where it is not known.
 
     Returns
     -------
     float
         NaN where there is nothing to judge: a picture without cells, constant, or of fewer than 32 pixels a side.
     """
-    side = min(*image.shape, MAX_SIDE)
+    times = max(1, int(DETAIL_UM / checked_um(um_per_pixel) + 0.05))
+    side = min(*(length // times for length in image.shape), MAX_SIDE)
     if side < 32:
         return float("nan")
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = image[top : top + side, left : left + side].astype(np.float32)
+    top, left = ((length - side * times) // 2 for length in image.shape)
+    square = image[top : top + side * times, left : left + side * times].astype(np.float32)
+    if times > 1:
+        square = square.reshape(side, times, side, times).mean(axis=(1, 3))
     square -= square.mean(dtype=np.float64).astype(np.float32)
     noise = white_noise(square) ** 2
     fine = _binned(_details(square, FINE_PIXELS) ** 2)

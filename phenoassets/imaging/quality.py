@@ -67,14 +67,16 @@ def measure(image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | Non
     ImageError
         ``empty_file`` when there is not one pixel.
     """
-    grey = measure_grey(image, channel)
+    grey = measure_grey(image, channel, um_per_pixel)
     if channel != PHASE:
         return {**grey, **dict.fromkeys(_OF_CELLS)}
     cover, bodies = measure_cover(image, um_per_pixel), measure_bright_bodies(image, um_per_pixel)
     return {**grey, **dict(zip(_OF_CELLS, (cover.confluence, bodies, cover.dead_bodies), strict=True))}
 
 
-def measure_grey(image: NDArray[Any], channel: str = PHASE) -> dict[str, float | None]:
+def measure_grey(
+    image: NDArray[Any], channel: str = PHASE, um_per_pixel: float | None = None
+) -> dict[str, float | None]:
     """The measures of one picture but for what its cells cover, which costs ten times as much as all others.
 
     Raises
@@ -96,7 +98,7 @@ def measure_grey(image: NDArray[Any], channel: str = PHASE) -> dict[str, float |
         "q99": q99,
         "total": total,
         "saturated_fraction": saturated,
-        "sharpness": _known(sharpness(image)) if channel == PHASE else None,
+        "sharpness": _known(sharpness(image, um_per_pixel)) if channel == PHASE else None,
     }
 
 
@@ -138,6 +140,8 @@ def _real_statistics(image: NDArray[Any]) -> tuple[float, ...]:
 class _Rule:
     """One limit: `reason` is given to pictures whose `measure` lies beyond centre + sign * max(z * scale, floor).
 
+    A scale so wide that it says more of the calibration's pictures than of what may pass is held below `most`.
+
     What a fluorescent picture shows at the start, often nothing, says nothing of what it shows later; so most rules
     are for phase contrast alone.
     """
@@ -149,12 +153,14 @@ class _Rule:
     floor: float  # least distance from the centre; of the centre's own size where relative
     relative: bool = False
     phase_only: bool = True
+    most: float = np.inf
 
 
 _RULES: Final = (
     # A Gaussian blur of 2.5 µm takes 1.2 or more; sparse, arrested, dying and confluent wells move it by 0.6 upwards
     # and 0.15 downwards.
-    _Rule("out_of_focus", "sharpness", -1, 6.0, 0.7),
+    # Focus that creeps by a micrometre widens the scale of the first scans by as much as a blur of 2.5 µm takes.
+    _Rule("out_of_focus", "sharpness", -1, 6.0, 0.6, most=0.85),
     _Rule("dark", "median", -1, 8.0, 0.3, relative=True),
     _Rule("bright", "median", +1, 8.0, 0.3, relative=True),
     # Rounded cells saturate 8-bit phase, so a few percent more than at the start is biology.
@@ -223,7 +229,8 @@ class QualityLimits:
 def estimate_limits(frame: pl.DataFrame) -> QualityLimits:
     """Estimate a plate's limits from the measures of its calibration scans.
 
-    Each limit lies at median + sign * max(z * 1.4826 * MAD, floor) of the pictures of its channel that are not empty.
+    Each limit lies at median + sign * max(z * 1.4826 * MAD, floor), or a most, of the pictures of its channel that
+    are not empty.
     The z and floors are wide on purpose: the limits are frozen at the start of an experiment in which cells grow, die
     and round up, and only what is wrong with the picture may be flagged, never what is new in the well.
 
@@ -250,7 +257,7 @@ def estimate_limits(frame: pl.DataFrame) -> QualityLimits:
             centre = float(np.median(values))
             scale = 1.4826 * float(np.median(np.abs(values - centre)))
             floor = rule.floor * abs(centre) if rule.relative else rule.floor
-            limits[rule.reason] = centre + rule.sign * max(rule.z * scale, floor)
+            limits[rule.reason] = centre + rule.sign * min(max(rule.z * scale, floor), rule.most)
         channels[str(channel)], counts[str(channel)] = limits, rows.height
     return QualityLimits(channels, counts)
 

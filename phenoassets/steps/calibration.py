@@ -164,7 +164,7 @@ def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | Ima
     def one(row: dict[str, Any]) -> dict[str, Any] | ImageError:
         try:
             pixels = read_image(screen.exports / row["path"], row["page"], sha256=row["sha256"])
-            grey = measure_grey(pixels, row["channel"])
+            grey = measure_grey(pixels, row["channel"], screen.plate_row(row["plate"])["um_per_pixel"])
             found = grey | {"confluence": None, "bright_bodies": None, "dead_bodies": None}
         except ImageError as error:
             return error

@@ -173,13 +173,17 @@ def test_limits_of_a_few_rows_worked_by_hand():
     frame = pl.DataFrame([row(sharpness=s, median=m) for s, m in zip(sharp, [90, 100, 110, 100, 100], strict=True)])
     limits = estimate_limits(frame)
     found = limits.channels["phase"]
-    assert found["out_of_focus"] == pytest.approx(-1.1 - 6 * 1.4826 * 0.1)  # 0.89 lies above the floor
+    assert found["out_of_focus"] == pytest.approx(-1.1 - 0.85)  # 6 * 1.4826 * 0.1 is more than the most
     assert found["dark"] == pytest.approx(70.0)  # MAD 0: the floor, 30% of 100
     assert found["bright"] == pytest.approx(130.0)
     assert found["saturated"] == pytest.approx(0.05)
     assert limits.n_images == {"phase": 5}
     wide = estimate_limits(pl.DataFrame([row(sharpness=s) for s in (-1.0, -2.0, -3.0)])).channels["phase"]
-    assert wide["out_of_focus"] == pytest.approx(-2.0 - 6 * 1.4826 * 1.0)
+    assert wide["out_of_focus"] == pytest.approx(-2.0 - 0.85)
+    some = estimate_limits(pl.DataFrame([row(sharpness=s) for s in (-1.0, -1.08, -0.92)])).channels["phase"]
+    assert some["out_of_focus"] == pytest.approx(-1.0 - 6 * 1.4826 * 0.08)
+    even = estimate_limits(pl.DataFrame([row(sharpness=-1.0)] * 3)).channels["phase"]
+    assert even["out_of_focus"] == pytest.approx(-1.0 - 0.6)
 
 
 def test_a_calibration_set_without_any_spread_flags_none_of_its_like():
