@@ -75,6 +75,8 @@ class TableAsset:
     warns
         A check of what the table says: name, what it checks, and the findings by name, none where all is well. It
         warns and holds up nothing.
+    of_every_maker
+        Whether it is made from tables of every model and segmenter, whichever name it has itself.
     """
 
     table: str
@@ -85,6 +87,7 @@ class TableAsset:
     kinds: frozenset[str] = field(default_factory=frozenset)
     pool: str | None = None
     warns: tuple[str, str, Callable[[Task], Mapping[str, str]]] | None = None
+    of_every_maker: bool = False
 
 
 def asset_key(table: str, model: str | None = None) -> dg.AssetKey:
@@ -145,7 +148,7 @@ def _asset(
     @dg.asset(
         key=key,
         description=row.about,
-        deps=dependencies(row.deps, model, makers),
+        deps=dependencies(row.deps, None if row.of_every_maker else model, makers),
         partitions_def=PLATES if spec.grain == "plate" else None,
         group_name=group,
         kinds={"parquet", *row.kinds},

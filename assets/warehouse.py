@@ -14,7 +14,15 @@ from resources.screen import ScreenResource
 
 GROUP = "warehouse"
 WAREHOUSE = dg.AssetKey("warehouse")
-_LEAVES = ("strong_treatments", "temporal_clusters", "cluster_scores", "drug_effects", "phenotypes", "effect_agreement")
+_LEAVES = (
+    "strong_treatments",
+    "temporal_clusters",
+    "cluster_scores",
+    "drug_effects",
+    "phenotypes",
+    "effect_agreement",
+    "classifier_scores",
+)
 
 
 def refresh_condition(last: dg.AssetKey | None = None) -> dg.AutomationCondition[Any]:

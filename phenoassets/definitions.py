@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from assets import catalogue, effects, embeddings, images, objects, plates, profiles, trajectories
+from assets import catalogue, classifiers, effects, embeddings, images, objects, plates, profiles, trajectories
 from assets.factory import table_assets
 from assets.warehouse import WAREHOUSE, refresh_condition, warehouse_asset
 from phenoassets.screen.settings import ScreenSettings, load_screen
@@ -87,7 +87,7 @@ def screen_assets(settings: ScreenSettings) -> list[dg.AssetsDefinition]:
     when = refresh_condition(WAREHOUSE)
     made = [
         asset
-        for group in (profiles, effects)
+        for group in (profiles, effects, classifiers)
         for asset in table_assets(group.SCREEN_TABLES, settings.makers, _name(group), when)
     ]
     return [*made, warehouse_asset(settings.makers)]

@@ -71,7 +71,7 @@ def prepare_home(home: Home, exports: Path | None, *, models: Sequence[str] = ()
             temporary.write_text(tomlkit.dumps(document), encoding="utf-8")
             read_settings(temporary)
     screen = load_screen(home)
-    known = (*screen.settings.models, *screen.settings.objects.segmenters)
+    known = screen.settings.makers_of_tables
     lacking = [m for m in models if m not in known]
     if lacking:
         listed = ", ".join(known)

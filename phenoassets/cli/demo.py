@@ -46,7 +46,7 @@ def run_demo(
         with atomic_path(mark) as temporary:
             temporary.write_text(str(seed))
     screen = prepare_home(home, None)
-    outcome = run_screen(definitions(), screen, (), screen.settings.models, tell=tell)
+    outcome = run_screen(definitions(), screen, (), screen.settings.makers_of_tables, tell=tell)
     for failure in outcome.failures:
         tell(f"error: {failure}")
     if not outcome.ok:

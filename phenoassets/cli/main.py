@@ -90,7 +90,7 @@ def simulate(folder: Path, plates: int, wells: int, hours: float, interval: floa
 @_HOME
 @click.option("--exports", type=click.Path(file_okay=False, path_type=Path), help="Landing folder of the exports.")
 @click.option("--plate", "plates", multiple=True, callback=_composed, help="Only this plate; may be repeated.")
-@click.option("--models", help="Only these models and segmenters, separated by commas.")
+@click.option("--models", help="Only these models, segmenters and classifiers, separated by commas.")
 @click.option("--again", is_flag=True, help="Run what is complete too, and draw its figures anew.")
 def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str | None, again: bool) -> None:
     """Materialize what is new: every plate among the exports, then the screen's answers."""
@@ -104,7 +104,7 @@ def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str |
     chosen = tuple(filter(None, (m.strip() for m in models.split(",")))) if models else ()
     screen = prepare_home(place, exports, models=chosen)
     definitions = build_definitions(home=place, progress="terminal")
-    named = chosen or (*screen.settings.models, *screen.settings.objects.segmenters)
+    named = chosen or screen.settings.makers_of_tables
     outcome = until_stopped(
         lambda: run_screen(definitions, screen, plates, named, again=again, tell=_say),
         on_stop=lambda: end_runs(place),

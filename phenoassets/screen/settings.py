@@ -23,6 +23,7 @@ from phenoassets.imaging.estimators import ESTIMATORS
 from phenoassets.incucyte.names import channel_in
 from phenoassets.incucyte.numbers import DecimalMarkError, Numbers, decide
 from phenoassets.incucyte.plate_maps.controls import NEVER, ControlRules, Untreated
+from phenoassets.learning.metadata import leaks
 from phenoassets.screen.csv_sheets import TextSheet, read_text_sheet
 from phenoassets.segmentation import VIEWS
 from phenoassets.segmentation.segmenters import check_segmenter
@@ -256,6 +257,38 @@ class Objects(_Section):
         return self
 
 
+class Classifier(_Section):
+    """What is predicted of wells, from what, and how that is judged."""
+
+    label: str = Field(description="column of the plate map that is predicted, or effect: the rules' name")
+    features: str = Field(
+        "", description="a segmenter, whose objects are classified, or a model, whose wells are; empty: primary_model"
+    )
+    metadata: tuple[str, ...] = Field((), description="columns of the plate map or of plates.csv that are known beside")
+    leak_check: bool = Field(
+        False, description="whether metadata may name the well, plate or treatment, to show the leak"
+    )
+    held_out: str = Field("plate", description="column whose values are held out as a whole: plate, cell_line, passage")
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    objects_per_well: Count = Field(50, description="objects of each well that are classified, at most")
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _columns_are_known(self) -> Classifier:
+        known = [*TABLES["plate_maps"].names, *TABLES["plates"].names]
+        for name in (self.held_out, *self.metadata, *([] if self.label == "effect" else [self.label])):
+            if name not in known or name == "items":
+                raise ValueError(
+                    f"{name!r} is no column of plate_maps or plates; choose of {', '.join(sorted({*known}))}"
+                )
+        if (found := leaks(self.metadata, self.label)) and not self.leak_check:
+            raise ValueError(
+                f"metadata {', '.join(found)} give {self.label} away without an image; leave them out, or set "
+                "leak_check = true to see how much they give"
+            )
+        return self
+
+
 class Refresh(_Section):
     """When the screen's answers are recomputed."""
 
@@ -289,6 +322,7 @@ class ScreenSettings(_Section):
     significance: Significance = Significance()
     phenotypes: Phenotypes = Phenotypes()
     objects: Objects = Objects()
+    classifiers: dict[str, Classifier] = {}
     refresh: Refresh = Refresh()
     storage: Storage = Storage()
 
@@ -308,17 +342,33 @@ class ScreenSettings(_Section):
             raise ValueError(f"{both[0]!r} is a model and a segmenter; their tables would lie in one folder")
         if self.objects.segmenters and self.objects.channel not in self.channels:
             raise ValueError(f"objects.channel {self.objects.channel!r} is not among channels {list(self.channels)}")
+        for name, classifier in self.classifiers.items():
+            check_model_name(name)
+            sources = (*self.models, *(self.objects.segmenters if self.objects.features else ()))
+            if name in (*self.models, *self.objects.segmenters):
+                raise ValueError(
+                    f"{name!r} is a classifier and a model or segmenter; their tables would lie in one folder"
+                )
+            if classifier.features and classifier.features not in sources:
+                raise ValueError(f"classifiers.{name}.features {classifier.features!r} is not among {list(sources)}")
         if self.trajectories.metric not in self.trajectories.metrics:
             raise ValueError("trajectories.metric is not among trajectories.metrics")
         if self.trajectories.features not in self.trajectories.stored_features:
             raise ValueError("trajectories.features is not among trajectories.stored_features")
         return self
 
+    @property
+    def makers_of_tables(self) -> tuple[str, ...]:
+        """Every model, segmenter and classifier: the last parts of asset keys."""
+        return (*self.models, *self.objects.segmenters, *self.classifiers)
+
     def makers(self, table: str) -> tuple[str, ...]:
-        """Models and segmenters that make a `table` of their own; none for a table that is kept once."""
+        """Models, segmenters or classifiers that make a `table` of their own; none for a table that is kept once."""
         spec = TABLES[table]
         if not spec.per_model:
             return ()
+        if spec.of_classifiers:
+            return tuple(self.classifiers)
         chosen = self.objects
         made = {"objects"} | ({"features"} if chosen.features else set())
         made |= {"course"} if chosen.features and chosen.scans == "all" else set()

@@ -50,7 +50,8 @@ class Table:
     """One table: `grain` (``plate`` or ``screen``) owns a file of it; `per_model`: each model has its own.
 
     Of a table per model, `of_segmenters` says from when on segmenters have their own too: ``objects`` always,
-    ``features`` where objects are measured, ``course`` where every scan is; `of_models` whether models have any.
+    ``features`` where objects are measured, ``course`` where every scan is; `of_models` and `of_classifiers` whether
+    these have any.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Table:
     grain: str = "plate"
     per_model: bool = False
     of_models: bool = True
+    of_classifiers: bool = False
     of_segmenters: Literal["", "objects", "features", "course"] = ""
 
     @property
@@ -176,6 +178,13 @@ VECTOR: Final = Vector()
 _FLOATS = pl.List(pl.Float64)
 _MODEL = _c("model", STR, "Model that made the vectors")
 _SEGMENTER = _c("segmenter", STR, "Segmenter that found the objects")
+_CLASSIFIER = _c("classifier", STR, "Name of the classifier in screen.toml")
+_ARM = (
+    _c(
+        "split", STR, "mixed: rows of a well on both sides; held_out: whole groups tested", values=("mixed", "held_out")
+    ),
+    _c("arm", STR, "What was known", values=("majority", "metadata", "features", "joined")),
+)
 _OBJECT = _c("object", I32, "Number of the object in its label image, from 1")
 _PLATE = _c("plate", STR, "Plate: name of its folder among the exports")
 _WELL = _c("well", STR, "Well, zero-padded: A01")
@@ -812,6 +821,43 @@ _ALL: Final = (
         grain="screen",
         per_model=True,
         of_segmenters="course",
+    ),
+    Table(
+        "classifier_scores",
+        "How well a label is predicted by each arm under each split, beside what knows nothing of it.",
+        ("classifier", "split", "arm", "score", "label", "predicted"),
+        (
+            _CLASSIFIER,
+            *_ARM,
+            _c("score", STR, "Name of the score; recall and confusion have a row a label"),
+            _c("label", STR, "True label; empty for all of them together"),
+            _c("predicted", STR, "Label that was called, of confusion; else empty"),
+            _maybe("value", F64, "The score; rows, of confusion"),
+            _c("n", I64, "Rows that were scored"),
+        ),
+        grain="screen",
+        per_model=True,
+        of_models=False,
+        of_classifiers=True,
+    ),
+    Table(
+        "well_predictions",
+        "What each well was taken for by classifiers that did not see the rows they judged.",
+        ("classifier", "split", "arm", "plate", "well"),
+        (
+            _CLASSIFIER,
+            *_ARM,
+            _PLATE,
+            _WELL,
+            _c("label", STR, "True label"),
+            _c("predicted", STR, "Label of the largest mean probability over the well's rows"),
+            _c("probability", F64, "That probability"),
+            _c("n_rows", I32, "Objects or profiles of the well"),
+        ),
+        grain="screen",
+        per_model=True,
+        of_models=False,
+        of_classifiers=True,
     ),
     Table(
         "phenotypes",

@@ -21,9 +21,9 @@ ORDER = (
     "incucyte",
     "imaging",
     "segmentation",
+    "learning",
     "screen",
     "models",
-    "learning",
     "profiles",
     "sphering",
     "embedding",
@@ -42,11 +42,22 @@ ORDER = (
     "definitions",
     "cli",
 )
-GROUPS = ("plates", "catalogue", "images", "objects", "embeddings", "profiles", "trajectories", "effects")
+GROUPS = (
+    "plates",
+    "catalogue",
+    "images",
+    "objects",
+    "embeddings",
+    "profiles",
+    "trajectories",
+    "effects",
+    "classifiers",
+)
 # Tables that an asset of another table writes along with its own: table -> asset.
 WRITTEN_WITH = {
     "rejected_files": "raw_images",
     "label_images": "objects",
+    "well_predictions": "classifier_scores",
     "well_distances": "temporal_distances",
     "temporal_centers": "temporal_clusters",
     "curated_effects": "temporal_clusters",
