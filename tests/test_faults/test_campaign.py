@@ -26,7 +26,7 @@ def test_a_campaign_has_twelve_faults_each_described(campaign):
 @pytest.mark.slow
 def test_bad_plates_are_named_with_remedies_and_a_good_one_beside_them_ends_as_it_does_alone(campaign, tmp_path):
     faults = ("two_plates", "stacks_without_times", "link_to_itself", "cut_short")
-    found = campaign.run(tmp_path, faults, wells=6, seed=3, n_good=1)
+    found = campaign.run(tmp_path, faults, wells=24, seed=3, n_good=1)
     assert found.problems == []
     assert found.extra_lines == []
     assert "give each plate a folder of its own" in found.said["bad_two_plates"][0]
