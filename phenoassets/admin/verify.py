@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from phenoassets.errors import StoreError, as_argument
+from phenoassets.imaging.labels import LabelStore
 from phenoassets.imaging.shards import damaged_files
 from phenoassets.imaging.store import PlateStore
 from phenoassets.store.home import Home
@@ -73,6 +74,8 @@ def verify_home(home: Home, progress: Callable[[int, int], None] = lambda *_: No
         _verify_files(store, manifest, found)
         if manifest.zarr:
             _verify_pixels(store, manifest, found)
+        if manifest.table == "label_images":
+            _verify_labels(store, manifest, found)
         if manifest.table == "illumination":
             _verify_calibration(store, manifest, found)
         progress(done, len(manifests))
@@ -108,6 +111,25 @@ def _verify_pixels(store: TableStore, manifest: Manifest, found: Verified) -> No
         rows = pl.DataFrame()
     for file in damaged_files(pixels, rows.to_dicts(), found.saw):
         found.damaged.append(f"{file} is {'damaged' if file.exists() else 'missing'}; {remedy}")
+
+
+def _verify_labels(store: TableStore, manifest: Manifest, found: Verified) -> None:
+    """Read the label images that count, and compare how many objects they hold with their rows."""
+    remedy = f"phenoassets plate reimport {as_argument(manifest.plate)} makes them again"
+    try:
+        rows = store.read(manifest.table, manifest.model, manifest.plate).to_dicts()
+    except StoreError:  # named among the files
+        return
+    pixels = PlateStore(store.pixels(manifest.plate) or store.home.pixels(manifest.plate), name=manifest.plate)
+    for row in rows:
+        where = f"labels of {row['well']} field {row['field']} {row['scan']} of {row['plate']} by {manifest.model}"
+        try:
+            labels = LabelStore(pixels, row["labels"].rpartition("/")[2]).read(row["well"], row["field"], row["index"])
+        except StoreError as error:
+            found.damaged.append(f"{where}: {error}")
+            continue
+        if int(labels.max(initial=0)) != row["n_objects"]:
+            found.damaged.append(f"{where} are not those that were counted; {remedy}")
 
 
 def _verify_calibration(store: TableStore, manifest: Manifest, found: Verified) -> None:

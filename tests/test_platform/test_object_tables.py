@@ -11,6 +11,8 @@ from segmented import Discs, segmented_plate
 
 from phenoassets.admin import status as state
 from phenoassets.admin.plates import finish_renaming, renaming_steps
+from phenoassets.admin.verify import verify_home
+from phenoassets.cli.run import run_screen
 from phenoassets.definitions import build_definitions
 from phenoassets.errors import ImageError, ModelError, ProfileError, SettingsError, StoreError
 from phenoassets.figures import objects as figures
@@ -212,6 +214,42 @@ def test_labels_that_are_not_those_that_were_counted_are_noticed(plate):
     labels.clear("A01", 1, [1])
     with pytest.raises(StoreError, match=r"plate P1 A01 field 1 .* hold 0 objects, label_images says 6"):
         objects.measure(plate.screen, plate.store, "P1", SEG)
+
+
+def test_damaged_labels_are_found_by_verify(plate):
+    plate.find()
+    assert not verify_home(plate.home).damaged
+    row = plate.read("label_images").row(0, named=True)
+    labels = LabelStore(PlateStore(plate.store.pixels("P1"), name="P1"), label_name(plate))
+    labels.clear(row["well"], row["field"], [row["index"]])
+    [line] = verify_home(plate.home).damaged
+    assert line.startswith(f"labels of {row['well']} field 1 {row['scan']} of P1 by classical are not those")
+    shard = next((plate.home.root / row["zarr"] / row["labels"]).glob("0/c/*/*/*/*"))
+    shard.write_bytes(b"x" * shard.stat().st_size)
+    assert any("damaged" in line for line in verify_home(plate.home).damaged)
+
+
+def test_one_failed_segmenter_stops_no_other_asset(plate, monkeypatch):
+    plate.settings(f'segmenters = ["{SEG}", "unet"]')
+    real = objects.load_segmenter
+
+    def load(name):
+        if name == "unet":
+            raise ModelError("its weights were changed; install phenoassets again")
+        return real(name)
+
+    monkeypatch.setattr(objects, "load_segmenter", load)
+    names = plate.screen.settings.makers_of_tables
+    outcome = run_screen(build_definitions(home=plate.home), plate.screen, (), names, tell=lambda _: None)
+    small = "embeddings__pixel_pca"  # its pictures are too small for the model
+    of_plate = [line for line in outcome.failures if line.startswith("plate P1") and small not in line]
+    assert of_plate == ["plate P1, objects__unet: its weights were changed; install phenoassets again"]
+    store = TableStore(plate.home)
+    for table in ("objects", "well_counts", "object_features", "well_profiles", "segmentation_scores"):
+        assert store.manifest(table, SEG, "P1") is not None
+        assert store.manifest(table, "unet", "P1") is None
+    assert store.manifest("growth_curves", plate="P1") is not None
+    assert store.read("sphered_profiles", SEG).height == 6
 
 
 def test_a_renamed_plate_keeps_its_objects(plate):
