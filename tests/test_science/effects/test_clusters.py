@@ -96,7 +96,7 @@ def test_a_dip_of_the_area_in_a_single_scan_is_no_death():
 
 
 def test_a_dip_that_the_controls_share_is_no_death():
-    dip = 1 - 0.3 * sigmoid(40, 1)
+    dip = 1 - 0.45 * sigmoid(40, 1)
     assert label_effect(HOURS, STEP, NULL, confluence=ARRESTED, control_confluence=GROWING) == "cytostatic"
     found = label_effect(HOURS, STEP, NULL, confluence=PAUSED * dip, control_confluence=GROWING * dip)
     assert found == "cytostatic"
