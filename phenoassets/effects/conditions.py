@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from phenoassets.effects.growth_courses import GrowthCourses
-from phenoassets.effects.population import Growth
+from phenoassets.effects.joint_significance import joint_departures
+from phenoassets.effects.population import Growth, read_population
 from phenoassets.effects.probability import name_stability
 from phenoassets.effects.rules import EffectRules, Judgement, judge_effect, name_by_shape, onset, response_height
 from phenoassets.effects.significance import SignificanceRules, significant_effect
@@ -57,14 +58,21 @@ def own_rows(
         scatter[str(condition)] = _scatter(curve, significance.usual_spread)
         drug = split_condition(str(condition))
         strongest[drug] = max(strongest.get(drug, 0.0), response_height(hours, distance, null, rules) or 0.0)
+    grown_at = {condition: growth.at(condition, hours) for condition, (hours, _, _) in own.items()}
+    joint = joint_departures(
+        {condition: _p_value(chance.get(condition)) for condition in own},
+        {condition: read_population(own[condition][0], grown, rules) for condition, grown in grown_at.items()},
+        significance.q_value,
+    )
     rows: list[dict[str, object]] = []
     for condition, (hours, distance, null) in own.items():
-        grown = growth.at(condition, hours)
+        grown = grown_at[condition]
         judge = partial(
             judge_effect,
             hours,
             null_high=null,
             strongest=strongest[split_condition(condition)],
+            growth_departs=condition in joint,
             departs=_significant(chance.get(condition), significance.q_value),
             rules=rules,
         )
@@ -72,7 +80,7 @@ def own_rows(
         row: dict[str, object] = {"condition_id": condition, "probability": None}
         by_rules = found.effect
         if (drawn := chance.get(condition)) is not None:
-            found = significant_effect(found, drawn, significance.q_value)
+            found = significant_effect(found, drawn, significance.q_value, significance.undecided_q)
             row |= {name: drawn[name] for name in ("p_value", "q_value", "n_wells", "n_controls")}
             if found.effect is not None and stability:
                 stands = name_stability(
@@ -104,6 +112,12 @@ def _name(
     if area is not None:
         growth = replace(growth, confluence=area, bodies=bodies)
     return judge(distance, growth=growth).effect
+
+
+def _p_value(found: Mapping[str, object] | None) -> float | None:
+    """P of a condition whose wells agree."""
+    p = None if found is None or not found["wells_agree"] else found["p_value"]
+    return p if isinstance(p, float) else None
 
 
 def _significant(found: Mapping[str, object] | None, q_limit: float) -> bool:

@@ -25,7 +25,7 @@ from phenoassets.effects.thresholds import EffectRules
 from phenoassets.trajectories.growth import LEAST_AREA
 from phenoassets.trajectories.preparation import Floats, rolling_median
 
-RISEN: Final = 0.75
+RISEN: Final = 0.5
 """Share, of the logarithm of the factor at which bodies are many, that says when they began to be more: chance reaches
 half of it."""
 
@@ -78,9 +78,9 @@ class Population:
     growth_share
         Smallest net growth over `EffectRules.held_hours` relative to the controls': below 0 loss, 0 arrest, 1 theirs;
         None where the controls do not grow.
-    behind_hours
-        Hour from which growth has fallen behind the controls' by more than chance, for good; None where it does not,
-        or chance is unknown.
+    behind_hours, behind_score
+        Hour from which growth has fallen behind the controls' for good, and by how many standard deviations of chance;
+        None where it does not, or chance is unknown.
     held_hours
         Hour from which net growth was held below a share of the controls' until cells are lost, or where the smallest
         share begins; None where it was not.
@@ -90,14 +90,18 @@ class Population:
         Hour at which dead bodies begin to be more than in the controls.
     few_bodies_hours
         Hour from which dividing cells are few: they are bright, and round like dying ones.
+    missing_hours
+        Hour from which they are so few for a day that chance does not do it.
     """
 
     growth_share: float | None
     behind_hours: float | None
+    behind_score: float | None
     held_hours: float | None
     loss_hours: float | None
     dead_hours: float | None
     few_bodies_hours: float | None
+    missing_hours: float | None
 
 
 def read_population(hours: npt.ArrayLike, growth: Growth, rules: EffectRules) -> Population | None:
@@ -122,16 +126,22 @@ def read_population(hours: npt.ArrayLike, growth: Growth, rules: EffectRules) ->
         width=rules.rate_hours,
         noise=noise,
     )
-    behind = None
+    behind, behind_score = None, None
     if growth.spread is not None:
-        spread = np.asarray(growth.spread, np.float64)[known]
+        spread = np.maximum(np.asarray(growth.spread, np.float64)[known], rules.least_spread)
         gap = _gap(times[usable], own[usable], control[usable], points)[times[usable] >= 0]
-        behind = _for_good(t, gap > rules.growth_margin * np.maximum(spread, rules.least_spread), rules)
+        behind, behind_score = _behind(t, gap / spread, rules)
     slow = _slowed(t, log_own, log_control, rules)
     dead = None
+    slower = _slower(t, log_own, log_control, rules)
     if growth.dead is not None and growth.control_dead is not None:
-        dead = _dead_from(t, own[known], control[known], growth.dead, growth.control_dead, known, points, slow, rules)
+        dead = _dead_from(t, own[known], control[known], growth.dead, growth.control_dead, known, points, slower, rules)
     few: list[float] = []
+    missing = None
+    if growth.dead is not None and growth.control_dead is not None:
+        pair = (growth.dead, growth.control_dead)
+        ratio = _ratio(own[known], control[known], *pair, known, points, rules.least_dead)
+        missing = first_stay(t, ratio <= -np.log(rules.dead_factor), rules.held_hours)
     for seen, expected in ((growth.bodies, growth.control_bodies), (growth.dead, growth.control_dead)):
         if seen is None or expected is None or not _any_known(seen, known):
             continue
@@ -145,7 +155,7 @@ def read_population(hours: npt.ArrayLike, growth: Growth, rules: EffectRules) ->
         held = _held_before(t, log_own, log_control, ends, rules)
     elif share is None or share >= rules.held_share:
         held = None
-    return Population(share, behind, held, loss, dead, min(few, default=None))
+    return Population(share, behind, behind_score, held, loss, dead, min(few, default=None), missing)
 
 
 def _any_known(values: Floats, known: npt.NDArray[np.bool_]) -> bool:
@@ -180,6 +190,17 @@ def _for_good(hours: Floats, here: npt.NDArray[np.bool_], rules: EffectRules) ->
     return None
 
 
+def _behind(hours: Floats, score: Floats, rules: EffectRules) -> tuple[float | None, float | None]:
+    """When `score` (t,) leaves `growth_margin` behind for good, else its highest level; and that level."""
+    levels = np.sort(score[np.isfinite(score) & (score > 0)])[::-1]
+    for level in levels:
+        found = _for_good(hours, score >= level, rules)
+        if found is not None:
+            beyond = _for_good(hours, score >= rules.growth_margin, rules) if level >= rules.growth_margin else found
+            return beyond, float(level)
+    return None, None
+
+
 def _gap(hours: Floats, own: Floats, control: Floats, points: int) -> Floats:
     """By how much the logarithm of area has grown less than the controls' since treatment, (t,)."""
     gap = smooth_log_area(control, points) - smooth_log_area(own, points)
@@ -195,6 +216,16 @@ def _slowed(hours: Floats, own: Floats, control: Floats, rules: EffectRules) -> 
     slow = rates[0] < np.maximum(rules.held_share * rates[1], 0.0)
     last = np.maximum.accumulate(np.where(known, np.arange(len(hours)), 0))
     return np.asarray(slow[last])
+
+
+def _slower(hours: Floats, own: Floats, control: Floats, rules: EffectRules) -> npt.NDArray[np.bool_]:
+    """Whether net growth in the `held_hours` around each scan is below `slower_share` of the controls'."""
+    out = np.zeros(len(hours), bool)
+    for i, hour in enumerate(hours):
+        near = np.flatnonzero(np.abs(hours - hour) <= 0.5 * rules.held_hours + 1e-6)
+        gain, expected = own[near[-1]] - own[near[0]], control[near[-1]] - control[near[0]]
+        out[i] = gain < rules.slower_share * max(expected, 0.0)
+    return out
 
 
 def _held_before(hours: Floats, own: Floats, control: Floats, ends: float, rules: EffectRules) -> float | None:

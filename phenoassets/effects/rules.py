@@ -95,6 +95,7 @@ def judge_effect(
     growth: Growth | None = None,
     strongest: float | None = None,
     departs: bool = False,
+    growth_departs: bool = False,
     rules: EffectRules | None = None,
 ) -> Judgement:
     """Name what happens to the cells of a condition, and say what the name rests on.
@@ -126,6 +127,8 @@ def judge_effect(
     departs
         Whether wells without effect are known to depart so far too seldom for chance: then a null band that few
         controls make wide need not be left.
+    growth_departs
+        The same of growth and distance taken together.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def judge_effect(
     seen = None if growth is None else read_population(hours, growth, rules)
     start = _departure(curve, rules)
     height = float(curve.smooth.max())
-    behind = None if seen is None else _falls_behind(seen, rules)
+    behind = None if seen is None else _falls_behind(seen, rules, growth_departs=growth_departs)
     idle = ""
     if start is None or height < rules.effect_height:
         idle = "the distance does not leave the null band of the controls for long enough"
@@ -167,15 +170,17 @@ def _half_way(curve: _Curve, rules: EffectRules) -> float:
     return float(curve.hours[0]) if found is None else found
 
 
-def _falls_behind(seen: Population, rules: EffectRules) -> float | None:
-    """Hour from which a population departs: by growth behind the controls', or by dead bodies while growth is slowed.
+def _falls_behind(seen: Population, rules: EffectRules, *, growth_departs: bool) -> float | None:
+    """Hour from which a population departs: by growth, by dead bodies while growth is slowed, by missing divisions.
 
-    Growth must be behind by more than chance, and by enough to be an effect.
+    Growth must be behind by more than chance (`growth_departs` where that is known otherwise), and by enough to be an
+    effect.
     """
-    if seen.growth_share is None or seen.growth_share >= rules.held_share:
-        return None
-    found = [hours for hours in (seen.behind_hours, seen.dead_hours) if hours is not None]
-    return min(found, default=None)
+    found = [seen.missing_hours]
+    if seen.growth_share is not None and seen.growth_share < rules.held_share:
+        far = seen.behind_score is not None and seen.behind_score >= rules.growth_margin
+        found += [seen.behind_hours if far or growth_departs else None, seen.dead_hours]
+    return min((hours for hours in found if hours is not None), default=None)
 
 
 def name_by_shape(

@@ -35,6 +35,8 @@ class SignificanceRules:
     ----------
     q_value
         Largest false discovery rate of a named effect.
+    undecided_q
+        Up to this rate a condition that is not named is not called none either: the data do not decide.
     usual_spread
         Standard deviation of the logarithm of departures that few controls are drawn to. That of a length in m like
         directions is 1 / sqrt(2 m): 0.35 is of wells that differ in some four directions.
@@ -48,6 +50,7 @@ class SignificanceRules:
     """
 
     q_value: float = 0.05
+    undecided_q: float = 0.25
     usual_spread: float = 0.35
     usual_freedom: float = 4.0
     max_freedom: float = 10.0
@@ -292,8 +295,12 @@ def _pooled(plates: dict[tuple[str, str], _PlateWells], rules: SignificanceRules
     return out
 
 
-def significant_effect(judged: Judgement, found: Mapping[str, object], q_limit: float) -> Judgement:
+def significant_effect(
+    judged: Judgement, found: Mapping[str, object], q_limit: float, undecided_q: float = 0.0
+) -> Judgement:
     """The judgement of the rules, or none at all where chance may have made the departure that it rests on.
+
+    Where chance hardly makes as much as a condition without a name shows, that is no ``none`` either.
 
     Parameters
     ----------
@@ -303,10 +310,17 @@ def significant_effect(judged: Judgement, found: Mapping[str, object], q_limit: 
         The condition's row of `screen_significance`.
     q_limit
         Largest false discovery rate of a named effect.
+    undecided_q
+        Rate up to which a condition that is not named is not ``none``.
     """
-    if judged.departure_hours is None or judged.effect == "none" or judged.by_growth:
-        return judged  # growth that departs was held against chance by the spread of the controls' own
     p, q = found["p_value"], found["q_value"]
+    if judged.effect == "none" and isinstance(q, float) and q_limit < q <= undecided_q and found["wells_agree"]:
+        why = f"p {p:.2g}, q {q:.2g} between {q_limit:g} and {undecided_q:g}"
+        return replace(judged, effect=None, reason=f"more than chance usually shows, less than can be named ({why})")
+    if judged.departure_hours is None or judged.effect == "none":
+        return judged
+    if judged.by_growth and found["wells_agree"]:
+        return judged  # growth that departs was held against chance by the spread of the controls' own
     if not isinstance(p, float) or not isinstance(q, float):
         return replace(judged, effect=None, reason=str(found["problem"]))
     if q <= q_limit:

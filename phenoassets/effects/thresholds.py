@@ -55,7 +55,12 @@ class EffectRules:
     loss_margin_hours
         Hours before the death of cells that do not count as arrest: its beginning is not known better.
     dead_factor
-        Cells die where dead bodies, per covered area, are this many times the controls' for `sustained_hours`.
+        Cells die where dead bodies, per covered area, are this many times the controls' for `sustained_hours` (idle
+        wells stay within 1.4), and more as such,
+    slower_share
+        while net growth over `held_hours` is below this share of the controls': cells that resume divide in a burst,
+        and dividing cells are round too, but then they grow. As many times fewer, for `held_hours`, are missing
+        divisions.
     least_dead
         Share of the covered area that is added to both sides of that comparison: the network takes about so much of
         living cells for dead.
@@ -87,6 +92,7 @@ class EffectRules:
     growth_margin: float = 3.0
     least_spread: float = 0.03
     loss_margin_hours: float = 4.0
+    slower_share: float = 0.9
     dead_factor: float = 1.7
     least_dead: float = 0.02
     bodies_factor: float = 1.6

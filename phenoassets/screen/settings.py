@@ -204,6 +204,9 @@ class Significance(_Section):
     """When chance is ruled out before an effect is named."""
 
     q_value: Fraction = Field(0.05, description="largest false discovery rate of a named effect")
+    undecided_q: Fraction = Field(
+        0.25, description="false discovery rate up to which a condition that is not named is not called none either"
+    )
     usual_spread: Positive = Field(
         0.35, description="spread of the logarithm of departures that few controls are drawn to; 0.35: four directions"
     )
@@ -217,6 +220,46 @@ class Significance(_Section):
     disagreement: Fraction = Field(
         0.1, description="p-value below which wells of a condition disagree, so that the majority decides"
     )
+
+
+class Effects(_Section):
+    """The thresholds that effects are named by; what they mean for cells stands in docs/effects.md."""
+
+    smoothing_points: Count = Field(5, description="scans of the rolling median that curves are judged by, odd")
+    smoothing_hours: Positive = Field(12.0, description="hours that it spans at most")
+    null_margin: Positive = Field(1.1, description="factor of the null band from which on a distance is outside")
+    effect_height: Positive = Field(1.5, description="multiple of the null band that a departure reaches")
+    dose_share: Fraction = Field(1 / 3, description="share of the response of the drug's strongest dose it must reach")
+    sustained_hours: Positive = Field(8.0, description="hours that a departure lasts")
+    end_hours: Positive = Field(8.0, description="last hours, whose median says whether a response has fallen")
+    fallen_level: Fraction = Field(0.4, description="share of the peak below which a response has fallen")
+    risen_level: Fraction = Field(0.75, description="share of the peak above which it rises to the end")
+    rate_hours: Positive = Field(12.0, description="hours over which a rate of loss is measured")
+    loss_fall: Positive = Field(0.1, description="fall of the logarithm of covered area that is a loss of cells")
+    loss_rate: Positive = Field(0.003, description="rate of that fall per hour; a slower one is arrest")
+    held_share: Fraction = Field(0.7, description="share of the controls' net growth below which division is held")
+    held_hours: Positive = Field(24.0, description="hours over which that is measured")
+    control_gain: Positive = Field(0.08, description="gain of the controls' log area below which growth says nothing")
+    growth_margin: Positive = Field(3.0, description="standard deviations by which growth behind the controls' departs")
+    least_spread: Positive = Field(0.03, description="spread of log area allowed for, however well controls agree")
+    loss_margin_hours: Annotated[float, Field(ge=0)] = Field(
+        4.0, description="hours before death that do not count as arrest, since its beginning is not known better"
+    )
+    slower_share: Positive = Field(0.9, description="share of the controls' growth below which dead bodies are a sign")
+    dead_factor: Annotated[float, Field(gt=1)] = Field(
+        1.7, description="times as many dead bodies per covered area as in the controls that are death"
+    )
+    least_dead: Positive = Field(0.02, description="share of covered area that living cells look dead")
+    bodies_factor: Annotated[float, Field(gt=1)] = Field(1.6, description="the factor of bright bodies")
+    dividing_factor: Fraction = Field(0.6, description="share of the controls' round bodies that says division is held")
+    least_bodies: Positive = Field(0.001, description="share of covered area of bright bodies that is chance")
+    arrest_hours: Positive = Field(12.0, description="hours after the departure from which on death follows an arrest")
+
+    @model_validator(mode="after")
+    def _window_is_odd(self) -> Effects:
+        if self.smoothing_points % 2 == 0:
+            raise ValueError("smoothing_points must be odd")
+        return self
 
 
 class Phenotypes(_Section):
@@ -320,6 +363,7 @@ class ScreenSettings(_Section):
     treatments: Treatments = Treatments()
     trajectories: Trajectories = Trajectories()
     significance: Significance = Significance()
+    effects: Effects = Effects()
     phenotypes: Phenotypes = Phenotypes()
     objects: Objects = Objects()
     classifiers: dict[str, Classifier] = {}

@@ -88,7 +88,8 @@ def _over_time(*names: str) -> Callable[[Screen], object]:
     def chosen(screen: Screen) -> object:
         settings = screen.settings.trajectories
         given = ("metric", "features", "growth", "scaling", "smoothing_points", "max_gap_hours", "seed")
-        return [getattr(settings, name) for name in (*given, *names)] + [asdict(named_recipe(settings.recipe))]
+        rules = screen.settings.effects.model_dump()
+        return [getattr(settings, name) for name in (*given, *names)] + [asdict(named_recipe(settings.recipe)), rules]
 
     return chosen
 

@@ -17,6 +17,7 @@ from phenoassets.effects.clusters import find_clusters
 from phenoassets.effects.curation import apply_curation, read_curated, unknown_conditions
 from phenoassets.effects.drugs import compare_models, summarise_drugs
 from phenoassets.effects.number_of_clusters import choose_k
+from phenoassets.effects.rules import EffectRules
 from phenoassets.effects.significance import SignificanceRules
 from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.screen.settings import Screen
@@ -118,6 +119,11 @@ def significance_of(screen: Screen) -> SignificanceRules:
     return SignificanceRules(**screen.settings.significance.model_dump())
 
 
+def rules_of(screen: Screen) -> EffectRules:
+    """The thresholds of effects that ``screen.toml`` holds."""
+    return EffectRules(**screen.settings.effects.model_dump())
+
+
 @waits_for_treatment("temporal_clusters", "temporal_centers", "curated_effects")
 def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Cluster the course of every condition by DTW and name its effect; a curator's effects stand over the rules'."""
@@ -135,6 +141,7 @@ def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
         window=settings.window_points,
         wells=courses.wells if courses.wells.height else None,
         significance=significance_of(screen),
+        rules=rules_of(screen),
     )
     frame = pl.concat([found.table, _conditions_without_distances(screen, store, courses, found.table, name)]).sort(
         "condition_id"
@@ -221,6 +228,7 @@ def score_clusters(screen: Screen, store: TableStore, name: str) -> StepResult:
         seed=settings.seed,
         window=settings.window_points,
         n_resamples=STABILITY_PAIRS,
+        rules=rules_of(screen),
     )
     table = TABLES["cluster_scores"]
     frame = scores.with_columns(
@@ -248,6 +256,7 @@ def sum_up_drugs(screen: Screen, store: TableStore, name: str) -> StepResult:
         n_boot=settings.n_bootstrap,
         seed=settings.seed,
         max_gap_hours=preparation_of(screen).max_gap_hours,
+        rules=rules_of(screen),
     )
     store.write("drug_effects", frame, model=name, recipe=recipe)
     notes = {

@@ -122,3 +122,35 @@ def test_too_short_a_course_is_no_evidence():
     assert read_population(HOURS[:4], Growth(CONTROL[:4], CONTROL[:4]), EffectRules()) is None
     unknown = np.full(HOURS.size, np.nan)
     assert read(confluence=unknown) is None
+
+
+@pytest.mark.parametrize(("rules", "seen"), [({}, True), ({"slower_share": 0.1}, False)])
+def test_growth_must_be_slower_for_dead_bodies_to_be_a_sign(rules, seen):
+    assert (read(EffectRules(**rules), **dying(6.0)).dead_hours is not None) == seen
+
+
+def test_divisions_that_are_missing_for_a_day_depart_though_area_grows_on():
+    growth = {"dead": 0.01 * CONTROL, "control_dead": 0.1 * CONTROL}
+    found = judge_effect(HOURS, IDLE, NULL, growth=Growth(CONTROL, CONTROL, **growth))
+    assert found.effect == "cytostatic"
+    assert found.by_growth
+    some = {"dead": 0.08 * CONTROL, "control_dead": 0.1 * CONTROL}
+    assert judge_effect(HOURS, IDLE, NULL, growth=Growth(CONTROL, CONTROL, **some)).effect == "none"
+
+
+def test_a_lag_that_is_made_up_for_within_a_day_is_no_departure():
+    dip = np.where((HOURS > 10) & (HOURS < 26), 0.5, 1.0)
+    growth = Growth(CONTROL * dip, CONTROL, spread=np.full(HOURS.size, 0.05))
+    found = read_population(HOURS, growth, EffectRules())
+    assert found.behind_score is None or found.behind_score < 3
+
+
+def test_a_significant_distance_within_a_wide_null_band_departs_half_way_up():
+    distance = np.where(HOURS < 20, 0.3, 0.9)
+    growth = Growth(arrested(20.0), CONTROL)
+    assert judge_effect(HOURS, distance, NULL, growth=growth).effect == "none"
+    found = judge_effect(HOURS, distance, NULL, growth=growth, departs=True)
+    assert found.effect == "cytostatic"
+    assert found.departure_hours == pytest.approx(20, abs=2.1)
+    weak = judge_effect(HOURS, distance, NULL, growth=growth, departs=True, strongest=9.0)
+    assert weak.effect == "none"

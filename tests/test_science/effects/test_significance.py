@@ -160,6 +160,13 @@ def test_an_effect_stands_only_where_chance_is_ruled_out():
     assert significant_effect(judged, row | {"q_value": 0.2}, 0.3) == judged
     idle = Judgement("none", "flat")
     assert significant_effect(idle, row | {"q_value": 0.2}, 0.05) == idle
+    unsure = significant_effect(idle, row | {"q_value": 0.2}, 0.05, 0.25)
+    assert unsure.effect is None
+    assert "less than can be named" in unsure.reason
+    assert significant_effect(idle, row | {"q_value": 0.3}, 0.05, 0.25) == idle
+    grown = Judgement("cytotoxic", "shrinks", 4.0, by_growth=True)
+    assert significant_effect(grown, row | {"q_value": 0.2}, 0.05) == grown
+    assert significant_effect(grown, row | {"q_value": 0.2, "wells_agree": False}, 0.05).effect is None
 
 
 def test_a_name_stands_as_often_as_redrawn_curves_say():
