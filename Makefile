@@ -54,7 +54,7 @@ mutants: $(VENV)/.test  ## put single faults into the science and print those th
 fuzz: $(VENV)/.test  ## mutate sheets, tables and names for ten minutes; benchmarks/fuzz.txt has the last figures
 	$(BIN)/python tests/fuzz.py --seconds 600
 
-campaign: $(VENV)/.test  ## run twelve bad plates beside two good ones; benchmarks/campaign.txt has the last output
+campaign: $(VENV)/.test  ## run twelve bad plates beside two good ones in one home, and say what status names of each
 	$(BIN)/python benchmarks/campaign.py
 
 clean:  ## remove .venv and caches; homes stay
