@@ -12,6 +12,11 @@ PLATE_TABLES = (
         step=lambda task: steps.measure_growth(task.screen, task.store, task.plate),
         figures=lambda task: figures.growth(task.screen, task.store, task.plate),
         deps=("image_quality", "plate_maps", "scans"),
+        warns=(
+            "flags_as_controls",
+            "no condition loses far more images to quality flags than its controls do",
+            lambda task: steps.uneven_flags(task.store, task.plate),
+        ),
     ),
     TableAsset(
         "vendor_metrics",

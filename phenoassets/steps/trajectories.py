@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from phenoassets.errors import MetricTableError, NotTreatedYetError, PlateMapError, ProfileError
+from phenoassets.imaging.flag_shares import flag_shares
 from phenoassets.incucyte.metric_tables import read_metric_header, read_metric_table
 from phenoassets.incucyte.scans import TOLERANCE_HOURS, nearest_scan
 from phenoassets.profiles import answer_channel
@@ -40,6 +41,18 @@ def measure_growth(screen: Screen, store: TableStore, plate: str) -> StepResult:
     store.write("growth_curves", frame, plate=plate, recipe=growth_recipe(screen, store, plate, table))
     notes = {"confluence": "measured from the images" if table is None else f"from {table.name}"}
     return StepResult("growth_curves", frame.height, frame.height, version_of(frame), notes)
+
+
+def uneven_flags(store: TableStore, plate: str) -> dict[str, str]:
+    """Conditions of which far more pictures are flagged than of their controls, with both shares."""
+    shares = flag_shares(store.read("image_quality", plate=plate), store.read("plate_maps", plate=plate))
+    return {
+        str(condition): f"{100 * flagged:.0f} % of {n} images flagged, {100 * controls:.0f} % of the controls'; look "
+        "at some before trusting this condition"
+        for condition, n, flagged, controls in shares.filter("differs")
+        .select("condition_id", "n_images", "flagged", "control_flagged")
+        .iter_rows()
+    }
 
 
 def read_confluence(path: Path) -> pl.DataFrame:

@@ -8,7 +8,7 @@ The definitions, which the rules of ``effects`` share: **cytotoxic** - cells die
 departure on, whatever net growth is; **cytostatic** - division is held below a share of the controls' for a day,
 recovered or not, without such death; **mixed** - death that begins half a day or more after division was held;
 **none** - neither. Growth rates as of Hafner et al. 2016 (net rate relative to the controls'); death and arrest told
-apart as by Schwartz et al. 2020 and Jost & Weiner 2015, after whom relative counts alone confound the two.
+apart as by Schwartz et al. 2020, after whom relative counts alone confound the two.
 """
 
 from __future__ import annotations

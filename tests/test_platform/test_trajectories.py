@@ -9,7 +9,7 @@ from builders import plate_map_frame, plates_frame, scans_frame, typed
 from phenoassets.errors import MetricTableError, ProfileError
 from phenoassets.planning.sheet_digests import read_sheets
 from phenoassets.screen.settings import load_screen
-from phenoassets.steps.trajectories import measure_growth
+from phenoassets.steps.trajectories import measure_growth, uneven_flags
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore
 
@@ -132,3 +132,14 @@ def test_growth_needs_a_plate_map(home):
     TableStore(home).write("plate_maps", plate_map_frame("P1", WELLS).clear(), plate="P1")
     with pytest.raises(ProfileError, match="plate P1 has no plate map"):
         measured(home)
+
+
+def test_a_condition_that_loses_far_more_images_than_its_controls_is_told(home):
+    store = TableStore(home)
+    assert uneven_flags(store, "P1") == {}
+    frame = store.read("image_quality", plate="P1")
+    blurred = pl.col("well").is_in(["A02", "A03"]) & (pl.col("scan") != frame["scan"].max())
+    flags = pl.when(blurred).then(pl.lit(["out_of_focus"])).otherwise(pl.col("flags"))
+    store.write("image_quality", frame.with_columns(flags.alias("flags")), plate="P1")
+    (said,) = uneven_flags(store, "P1").values()
+    assert "67 % of 6 images flagged, 0 % of the controls'" in said
