@@ -13,6 +13,15 @@ def _outlines(task: Task) -> Figures:
     return figures.outlines(task.screen, task.store, task.plate, task.model)
 
 
+def _counts(task: Task) -> Figures:
+    screen, store, plate, model = task.screen, task.store, task.plate, task.model
+    return {
+        "well_counts": figures.counts(screen, store, plate, model),
+        "growth by count": figures.growth(screen, store, plate, model, "viable_count"),
+        "growth by area": figures.growth(screen, store, plate, model, "viable_area"),
+    }
+
+
 PLATE_TABLES = (
     TableAsset(
         "objects",
@@ -34,7 +43,7 @@ PLATE_TABLES = (
         "well_counts",
         "Living cells, the area they cover and the share of dead bodies, of each well and scan.",
         step=lambda task: steps.count(task.screen, task.store, task.plate, task.model),
-        figures=lambda task: figures.counts(task.screen, task.store, task.plate, task.model),
+        figures=_counts,
         deps=("objects",),
     ),
     TableAsset(

@@ -21,6 +21,7 @@ from phenoassets.virtual_screen import simulate
 
 _TRUTH = "truth.parquet"
 _DONE = ".simulated"
+_SETTINGS = '[objects]\nsegmenters = ["unet"]\n'  # cells of two scans: some minutes, and all there is to see
 
 
 def run_demo(
@@ -45,6 +46,9 @@ def run_demo(
         simulate(exports, plates=2, wells=96, hours=72, interval=2, seed=seed, progress=progress)
         with atomic_path(mark) as temporary:
             temporary.write_text(str(seed))
+    if not home.settings_file.exists():
+        with atomic_path(home.settings_file) as temporary:
+            temporary.write_text(_SETTINGS, encoding="utf-8")
     screen = prepare_home(home, None)
     outcome = run_screen(definitions(), screen, (), screen.settings.makers_of_tables, tell=tell)
     for failure in outcome.failures:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
 from phenoassets.errors import StoreError
 from phenoassets.figures import fetch
+from phenoassets.figures.drawing import curves as curve_plots
 from phenoassets.figures.drawing import outlines as outline_plots
 from phenoassets.figures.drawing import plates as plate_plots
 from phenoassets.figures.drawing.outlines import OutlinedImage
@@ -22,6 +23,9 @@ from phenoassets.screen.settings import Screen
 from phenoassets.segmentation.measurements import rim
 from phenoassets.store.schemas import CONTROL_ROLE, TREATED_ROLES
 from phenoassets.store.tables import TableStore
+
+FEWEST_SCANS: Final = 3
+"""Scans from which on growth is drawn."""
 
 _SHOWN_FEATURES = {
     "area_um2": ("Median area (µm²)", "viridis", None),
@@ -107,6 +111,37 @@ def counts(screen: Screen, store: TableStore, plate: str, name: str) -> bytes | 
         "dead_fraction": ("Dead bodies over objects", "Oranges", (0.0, 1.0)),
     }
     return plate_plots.well_values(wells, shown, title=f"Cells of {plate} by {name}", note=when)
+
+
+@never_failing
+def growth(screen: Screen, store: TableStore, plate: str, name: str, column: str) -> bytes | None:
+    """Growth of each condition by `column` of ``well_counts``, beside its controls; None of fewer than three scans."""
+    wells = store.read("well_counts", name, plate).drop_nulls(column)
+    if wells["scan"].n_unique() < FEWEST_SCANS:
+        return None
+    mapped = store.read("plate_maps", plate=plate)
+    per_well = wells.with_columns(pl.col(column) / pl.col("n_images") if column == "viable_count" else pl.col(column))
+    timed = per_well.join(fetch.times(store, [plate]).frame, on=["plate", "scan"]).join(
+        mapped.select("well", "role", "control_group", *fetch.CONDITION), on="well"
+    )
+    control = timed.filter(pl.col("role") == CONTROL_ROLE).group_by("control_group", "hours")
+    control_of = control.agg(
+        pl.col(column).mean().alias("control_confluence"), pl.col(column).std().alias("control_std")
+    )
+    treated = timed.filter(pl.col("role").is_in(TREATED_ROLES)).join(
+        control_of, on=["control_group", "hours"], how="left"
+    )
+    curves = treated.group_by(*fetch.CONDITION, "hours").agg(
+        pl.col(column).mean().alias("confluence"), pl.col("control_confluence", "control_std").first()
+    )
+    if not curves.height:
+        return None
+    counted = "living cells a field" if column == "viable_count" else None
+    what = "living cells" if counted else "area that living cells cover"
+    label = fetch.times(store, [plate]).label
+    return curve_plots.growth(
+        curves.sort("condition_id", "hours"), title=f"Growth on {plate} by {what}", x_label=label, counted=counted
+    )
 
 
 @never_failing

@@ -294,6 +294,18 @@ def test_figures_show_the_strongest_a_random_and_a_control_well(plate):
         assert figure(plate.screen, plate.store, "P1", SEG)[:4] == b"\x89PNG"
 
 
+def test_growth_is_drawn_by_count_and_by_area_once_there_is_a_course(plate):
+    plate.settings(f'segmenters = ["{SEG}"]\nscans = "all"')
+    plate.find()
+    plate.store.edit("objects", lambda frame: frame.with_columns(dead=pl.lit(0.25)), model=SEG, plate="P1")
+    objects.count(plate.screen, plate.store, "P1", SEG)
+    for column in ("viable_count", "viable_area"):
+        assert figures.growth(plate.screen, plate.store, "P1", SEG, column)[:4] == b"\x89PNG"
+    two = plate.read("well_counts").filter(pl.col("scan") > "000d02h00m")
+    plate.store.write("well_counts", two, model=SEG, plate="P1")
+    assert figures.growth(plate.screen, plate.store, "P1", SEG, "viable_count") is None
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [

@@ -71,6 +71,7 @@ def confusion(rows: pl.DataFrame, *, title: str, note: str = "") -> bytes:
     right.set_yticks(at, words)
     right.invert_yaxis()
     style.style_axes(right, "How often", "share of rows", "")
-    style.legend(right, [("true", style.FAINT), ("called", style.ACCENT)], loc="lower right")
+    entries = [("true", style.FAINT), ("called", style.ACCENT)]
+    style.legend(right, entries, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     style.set_title(figure, style.text(title, 90), style.text(note, 140))
     return style.to_png(figure)

@@ -20,7 +20,7 @@ MAX_PANELS = 40
 MAX_LINES = 150  # members of a cluster that are drawn, evenly chosen
 
 
-def growth(curves: pl.DataFrame, *, title: str = "Growth", x_label: str) -> bytes:
+def growth(curves: pl.DataFrame, *, title: str = "Growth", x_label: str, counted: str | None = None) -> bytes:
     """Confluence of each compound's doses over time, with the controls in black and their spread in grey.
 
     Parameters
@@ -30,17 +30,20 @@ def growth(curves: pl.DataFrame, *, title: str = "Growth", x_label: str) -> byte
         control_confluence, control_std (null where unknown).
     x_label
         What `hours` are counted from.
+    counted
+        What the columns of confluence hold instead of a fraction of the area, for instance a number of cells.
     """
+    scale = 1.0 if counted else 100.0
 
     def backdrop(ax: Axes, rows: pl.DataFrame) -> None:
         control = rows.group_by("hours").agg(pl.col("control_confluence", "control_std").mean()).sort("hours")
         at, mean, spread = _columns(control, "hours", "control_confluence", "control_std")
-        ax.fill_between(at, 100 * (mean - spread), 100 * (mean + spread), color="#DDDDDD", linewidth=0)
-        ax.plot(at, 100 * mean, color=style.ROLE_COLOURS[CONTROL_ROLE], linewidth=1.3, linestyle="--", zorder=3)
+        ax.fill_between(at, scale * (mean - spread), scale * (mean + spread), color="#DDDDDD", linewidth=0)
+        ax.plot(at, scale * mean, color=style.ROLE_COLOURS[CONTROL_ROLE], linewidth=1.3, linestyle="--", zorder=3)
 
-    top = 100 * _most(curves, "confluence", "control_confluence")
-    limits = (0.0, min(max(top * 1.08, 1.0), 105.0))
-    figure = _doses(curves, backdrop, "confluence", limits, (x_label, "confluence (%)"), scale=100.0)
+    top = max(scale * _most(curves, "confluence", "control_confluence") * 1.08, 1.0)
+    limits = (0.0, top if counted else min(top, 105.0))
+    figure = _doses(curves, backdrop, "confluence", limits, (x_label, counted or "confluence (%)"), scale=scale)
     note = "dashed: negative controls ± standard deviation over wells"
     _head_with_count(figure, title, note, curves)
     return style.to_png(figure)

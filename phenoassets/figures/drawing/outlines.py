@@ -83,7 +83,7 @@ def outlines(
                 words = [style.text(part, 30) for part in row_labels[row].split("\n")]
                 ax.set_ylabel("\n".join(words), fontsize=style.SMALL, color=style.INK)
     entries = [("living", LIVING), ("dead", DEAD), ("views disagree", UNSURE)]
-    style.legend(figure, entries, loc="lower right", ncols=3)
+    style.legend(figure, entries, loc="upper right", ncols=3)
     style.set_title(figure, style.text(title, 90), style.text(note, 140))
     return style.to_png(figure)
 
