@@ -167,7 +167,7 @@ def _asset(
         reporter: Reporter,
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster reads the annotation and takes no generic one
         plate = context.partition_key if context.has_partition_key else ""
-        with tables.writing(plate, reporter.tell(context)) as store:
+        with tables.writing(plate, reporter.log(context)) as store:
             task = Task(
                 screen=screen.load(context.run.run_id),
                 store=store,

@@ -49,7 +49,7 @@ def materialize(seed: int, keep: Path, models: tuple[str, ...]) -> Home:
     simulate(exports, plates=2, wells=96, hours=72, interval=2, seed=seed)
     shutil.copyfile(exports / "truth.parquet", home.root / "truth.parquet")
     screen = prepare_home(home, None, models=models)
-    outcome = run_screen(build_definitions(home=home), screen, (), models, tell=lambda _: None)
+    outcome = run_screen(build_definitions(home=home), screen, (), models, log=lambda _: None)
     if not outcome.ok:
         raise SystemExit("\n".join(outcome.failures))
     for pixels in (*home.root.glob("corrected_images/*.zarr"), *exports.glob("*/*.tif"), home.root / "embeddings"):

@@ -32,7 +32,7 @@ def materialize(seed: int, folder: Path) -> TableStore:
     home = Home(folder / f"seed_{seed}")
     simulate(home.root / "exports", plates=1, wells=24, hours=48, interval=4, seed=seed)
     outcome = run_screen(
-        build_definitions(home=home), prepare_home(home, None, models=(MODEL,)), (), (MODEL,), tell=lambda _: None
+        build_definitions(home=home), prepare_home(home, None, models=(MODEL,)), (), (MODEL,), log=lambda _: None
     )
     if not outcome.ok:
         raise SystemExit("\n".join(outcome.failures))

@@ -36,7 +36,7 @@ def make_picture(rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
 
 
-def tell(label: str, work: Callable[[], object], n: int, clock: Callable[[], float] = time.process_time) -> None:
+def log(label: str, work: Callable[[], object], n: int, clock: Callable[[], float] = time.process_time) -> None:
     start = clock()
     work()
     wall = " (wall)" if clock is time.perf_counter else ""
@@ -59,16 +59,16 @@ def main() -> None:
         for file, image in zip(files, images, strict=True):
             tifffile.imwrite(file, image, compression="lzw")
         measure(images[0])
-        tell("read an LZW TIFF", lambda: [read_image(file) for file in files], n)
-        tell("measure quality, 8 bit", lambda: [measure(image) for image in images], n)
-        tell("  of it the focus slope", lambda: [focus_slope(image) for image in images], n)
-        tell("  of it the confluence", lambda: [measure_confluence(image) for image in images], n)
+        log("read an LZW TIFF", lambda: [read_image(file) for file in files], n)
+        log("measure quality, 8 bit", lambda: [measure(image) for image in images], n)
+        log("  of it the focus slope", lambda: [focus_slope(image) for image in images], n)
+        log("  of it the confluence", lambda: [measure_confluence(image) for image in images], n)
         wide = [image.astype(np.uint16) * 257 for image in images]
-        tell("measure quality, 16 bit", lambda: [measure(image) for image in wide], n)
-        tell("estimate the illumination", lambda: estimate_illumination(images), n)
+        log("measure quality, 16 bit", lambda: [measure(image) for image in wide], n)
+        log("estimate the illumination", lambda: estimate_illumination(images), n)
         light = estimate_illumination(images)
         for name, recipe in RECIPES.items():
-            tell(f"correct: {name}", lambda recipe=recipe: [recipe.apply(image, light) for image in images], n)
+            log(f"correct: {name}", lambda recipe=recipe: [recipe.apply(image, light) for image in images], n)
         for shared in (1, 8, 16):
             store = PlateStore(Path(scratch) / f"{shared}.zarr")
             store.ensure(wells, [1], ["phase"], SHAPE, "uint8", scans=scans, scans_per_shard=shared)
@@ -80,11 +80,11 @@ def main() -> None:
                         store.append(well, 1, "phase", scans[start : start + step], images[start : start + step])
 
             items = [(well, 1, "phase", index) for well in wells for index in range(n)]
-            tell(f"store a whole recording, {what}", lambda write=write: write(16), total)
-            tell("  the same, with the disk", lambda write=write: write(16), total, time.perf_counter)
-            tell(f"store scan by scan, {what}", lambda write=write: write(1), total)
-            tell(f"read all, {what}", lambda store=store, items=items: store.read_many(items), total)
-            tell(f"read one, {what}", lambda store=store, items=items: [store.read(*item) for item in items], total)
+            log(f"store a whole recording, {what}", lambda write=write: write(16), total)
+            log("  the same, with the disk", lambda write=write: write(16), total, time.perf_counter)
+            log(f"store scan by scan, {what}", lambda write=write: write(1), total)
+            log(f"read all, {what}", lambda store=store, items=items: store.read_many(items), total)
+            log(f"read one, {what}", lambda store=store, items=items: [store.read(*item) for item in items], total)
             size = sum(file.stat().st_size for file in store.path.rglob("*") if file.is_file())
             count = sum(file.is_file() for file in (store.path / "A" / "1" / "1" / "0" / "c").rglob("*"))
             print(f"  {count} files for {n} pictures, {size / total / 1e3:.0f} kB a picture")

@@ -28,28 +28,28 @@ class Reporter(dg.ConfigurableResource):  # type: ignore[type-arg]
             return _bar(label)
         return _lines(_to_stderr, label)
 
-    def tell(self, context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    def log(self, context: dg.AssetExecutionContext) -> Callable[[str], None]:
         """Lines on what is waited for: in the run's log, and on the terminal where there is one."""
 
-        def tell(line: str) -> None:
+        def log(line: str) -> None:
             context.log.info(line)
             if self.style == "terminal":
                 _to_stderr(line)
 
-        return tell
+        return log
 
 
 def _lines(write: Callable[[str], object], label: str, unit: str = "images") -> Progress:
     started, told = time.monotonic(), -1
 
-    def tell(done: int, total: int) -> None:
+    def advance(done: int, total: int) -> None:
         nonlocal told
         fifth = 5 * done // max(total, 1)
         if fifth > told:
             told = fifth
             write(f"{label}: {done:,} of {total:,} {unit}, {time.monotonic() - started:.0f} s")
 
-    return tell
+    return advance
 
 
 def _to_stderr(line: str) -> None:
@@ -60,7 +60,7 @@ def _to_stderr(line: str) -> None:
 def _bar(label: str) -> Progress:
     bar, task = _new_bar(label)
 
-    def tell(done: int, total: int) -> None:
+    def advance(done: int, total: int) -> None:
         if not bar.live.is_started and done < total:
             bar.start()
             _DRAWN.add(bar)
@@ -69,7 +69,7 @@ def _bar(label: str) -> Progress:
             bar.stop()
             _DRAWN.discard(bar)
 
-    return tell
+    return advance
 
 
 def stop_bars() -> None:

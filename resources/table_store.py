@@ -37,7 +37,7 @@ class TableStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return TableStore(Home(Path(self.home)), software=__version__)
 
     @contextlib.contextmanager
-    def writing(self, plate: str, tell: Callable[[str], None]) -> Iterator[TableStore]:
+    def writing(self, plate: str, log: Callable[[str], None]) -> Iterator[TableStore]:
         """Store for writing the tables of `plate`, or with none those of the screen, whose lock is held meanwhile.
 
         Every commit of the store asks first whether the lock is still held.
@@ -47,7 +47,7 @@ class TableStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             home.locks,
             plate or SCREEN_LOCK,
             wait_seconds=self.lock_wait_seconds,
-            tell=tell,
+            log=log,
             lease_seconds=self.lease_seconds,
         ) as lease:
             yield TableStore(home, software=__version__, require=lease.require)

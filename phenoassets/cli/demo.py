@@ -29,7 +29,7 @@ def run_demo(
     seed: int,
     definitions: Callable[[], dg.Definitions],
     progress: Progress,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> bool:
     """Simulate a screen into `home`, materialize everything through Dagster and tell what was found.
 
@@ -42,7 +42,7 @@ def run_demo(
     exports = home.root / "exports"
     mark = exports / _DONE
     if not mark.is_file() or mark.read_text() != str(seed):
-        tell(f"simulating a screen of 2 plates x 96 wells x 72 h into {exports}")
+        log(f"simulating a screen of 2 plates x 96 wells x 72 h into {exports}")
         simulate(exports, plates=2, wells=96, hours=72, interval=2, seed=seed, progress=progress)
         with atomic_path(mark) as temporary:
             temporary.write_text(str(seed))
@@ -50,17 +50,17 @@ def run_demo(
         with atomic_path(home.settings_file) as temporary:
             temporary.write_text(_SETTINGS, encoding="utf-8")
     screen = prepare_home(home, None)
-    outcome = run_screen(definitions(), screen, (), screen.settings.makers_of_tables, tell=tell)
+    outcome = run_screen(definitions(), screen, (), screen.settings.makers_of_tables, log=log)
     for failure in outcome.failures:
-        tell(f"error: {failure}")
+        log(f"error: {failure}")
     if not outcome.ok:
         return False
-    _tell_findings(home, exports / _TRUTH, tell)
-    tell(f"\n{time.monotonic() - started:.0f} s in all")
+    _log_findings(home, exports / _TRUTH, log)
+    log(f"\n{time.monotonic() - started:.0f} s in all")
     return True
 
 
-def _tell_findings(home: Home, truth_file: Path, tell: Callable[[str], None]) -> None:
+def _log_findings(home: Home, truth_file: Path, log: Callable[[str], None]) -> None:
     truth = pl.read_parquet(truth_file, glob=False)
     effects = run_query([home], "SELECT condition_id, effect FROM effects")
     found = agreement(effects, truth)
@@ -73,14 +73,14 @@ def _tell_findings(home: Home, truth_file: Path, tell: Callable[[str], None]) ->
         tbl_width_chars=220,
         tbl_formatting="MARKDOWN",
     ):
-        tell("\nEffect of each drug by dose, lowest first; where it differs, the truth in brackets:\n")
-        tell(str(dose_table(effects, truth)))
-        tell(f"\n{found.n_agree} of {found.n} conditions agree with the truth ({found.accuracy:.0%}).\n")
-        tell(str(found.confusion))
-    tell(f"\nTables:  {home.root}  (one folder a table, Parquet; {home.database.name} has a view for each)")
-    tell(f"UI:      make ui HOME_DIR={_short(home.root)}")
+        log("\nEffect of each drug by dose, lowest first; where it differs, the truth in brackets:\n")
+        log(str(dose_table(effects, truth)))
+        log(f"\n{found.n_agree} of {found.n} conditions agree with the truth ({found.accuracy:.0%}).\n")
+        log(str(found.confusion))
+    log(f"\nTables:  {home.root}  (one folder a table, Parquet; {home.database.name} has a view for each)")
+    log(f"UI:      make ui HOME_DIR={_short(home.root)}")
     query = "SELECT compound, effect, count(*) AS doses FROM effects GROUP BY ALL ORDER BY ALL"
-    tell(f'SQL:     .venv/bin/phenoassets sql --home {_short(home.root)} "{query}"')
+    log(f'SQL:     .venv/bin/phenoassets sql --home {_short(home.root)} "{query}"')
 
 
 def _short(path: Path) -> str:

@@ -68,7 +68,7 @@ def run_screen(
     models: Sequence[str],
     *,
     again: bool = False,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> RunResult:
     """Materialize plates one after the other, then the screen's answers; a plate that fails holds up no other.
 
@@ -95,16 +95,16 @@ def run_screen(
     answers = [key for key in keys if key not in per_plate]
     plates = plates_to_run(screen, named)
     with instance_of(screen.home) as instance, ExitStack() as stack:
-        stack.enter_context(_failing_orphaned_runs(screen.home, tell))
+        stack.enter_context(_failing_orphaned_runs(screen.home, log))
         receipts = Receipts(screen, TableStore(screen.home))
         everything = set(models) >= {*screen.settings.models, *screen.settings.objects.segmenters}
         for number, plate in enumerate(plates, start=1):
             label = f"plate {plate} ({number} of {len(plates)})"
             if not again and instance.has_dynamic_partition(PLATE_PARTITION, plate) and receipts.is_complete(plate):
-                tell(f"{label}: complete")
+                log(f"{label}: complete")
                 outcome.failures += _waits(screen, plate)
                 continue
-            tell(label)
+            log(label)
             inputs = receipts.plate_inputs(plate)
             failures = _run_plate(definitions, instance, screen, plate, per_plate)
             if not failures and everything and inputs is not None:
@@ -113,13 +113,13 @@ def run_screen(
                 write_database(screen)
             outcome.failures += failures or _waits(screen, plate)
         if outcome.failures and not _can_answer(screen, models):  # their causes are told: what follows says no more
-            tell("no answers: no plate has profiles yet")
+            log("no answers: no plate has profiles yet")
             return outcome
         drawn = instance.get_latest_materialization_event(WAREHOUSE) is not None and not database_differences(screen)
         if not again and drawn and receipts.are_answers_complete():
-            tell("the screen's answers: complete")
+            log("the screen's answers: complete")
         else:
-            tell("the screen's answers")
+            log("the screen's answers")
             given = receipts.answers_inputs()
             failures = _execute(definitions, instance, answers, "screen")
             if not failures and everything:
@@ -138,14 +138,14 @@ def _can_answer(screen: Screen, models: Sequence[str]) -> bool:
 
 
 @contextmanager
-def _failing_orphaned_runs(home: Home, tell: Callable[[str], None]) -> Iterator[None]:
+def _failing_orphaned_runs(home: Home, log: Callable[[str], None]) -> Iterator[None]:
     """Fail runs whose process is gone, now and every few seconds: one may hold the place in a pool we wait for."""
     ended = Event()
 
     def look() -> None:
         with instance_of(home) as instance:
             for run_id in fail_orphaned_runs(instance, home.locks):
-                tell(f"run {run_id} is marked as failed: its process is gone")
+                log(f"run {run_id} is marked as failed: its process is gone")
 
     def go_on() -> None:
         while not ended.wait(HEARTBEAT_SECONDS):

@@ -28,7 +28,7 @@ _WEBSERVER = (sys.executable, "-m", "phenoassets.cli.webserver")
 _DAEMON = (sys.executable, "-m", "dagster._daemon", "run", "-w", "workspace.yaml", "--log-level", "warning")
 
 
-def serve(screen: Screen, *, host: str, port: int, read_only: bool, tell: Callable[[str], None]) -> int:
+def serve(screen: Screen, *, host: str, port: int, read_only: bool, log: Callable[[str], None]) -> int:
     """Serve the UI of a home until it is interrupted.
 
     Parameters
@@ -58,10 +58,10 @@ def serve(screen: Screen, *, host: str, port: int, read_only: bool, tell: Callab
         if not read_only:
             _make_databases(screen)
         if not home.is_writable:
-            tell(f"{home.root} may only be read: its runs are shown as they stand now, until this server is restarted")
+            log(f"{home.root} may only be read: its runs are shown as they stand now, until this server is restarted")
         environment = os.environ | {"DAGSTER_HOME": str(folder), "PHENOASSETS_HOME": str(home.root)}
         with _started(commands, environment) as processes:
-            return _watch(processes, host, port, stopping, lambda: tell(_address(screen, host, port)))
+            return _watch(processes, host, port, stopping, lambda: log(_address(screen, host, port)))
 
 
 def _make_databases(screen: Screen) -> None:

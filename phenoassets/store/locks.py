@@ -123,7 +123,7 @@ def plate_lock(
     plate: str,
     *,
     wait_seconds: float = 3600.0,
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     poll_seconds: float = 0.5,
     lease_seconds: float = LEASE_SECONDS,
 ) -> Iterator[Lease]:
@@ -156,7 +156,7 @@ def plate_lock(
     with translated(path):
         folder.mkdir(parents=True, exist_ok=True)
         mine = _myself()
-        _acquire(path, what, mine, time.monotonic() + wait_seconds, tell, poll_seconds, lease_seconds)
+        _acquire(path, what, mine, time.monotonic() + wait_seconds, log, poll_seconds, lease_seconds)
         lease = Lease(path, what, mine["token"], min(HEARTBEAT_SECONDS, lease_seconds / 6))
     try:
         yield lease
@@ -229,7 +229,7 @@ def _acquire(
     what: str,
     mine: dict[str, Any],
     deadline: float,
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
     poll: float,
     lease_seconds: float,
 ) -> None:
@@ -246,7 +246,7 @@ def _acquire(
         if found and not _is_here(found) and "place" in found and _has_expired(path, since, lease_seconds):
             why = f"which has not renewed it for {lease_seconds:.0f} s"
         if why:
-            tell(f"{what}: breaking the lock of process {found['pid']} on {found['host']}, {why}")
+            log(f"{what}: breaking the lock of process {found['pid']} on {found['host']}, {why}")
             _break(path, found)
             continue
         if time.monotonic() > deadline:
@@ -255,7 +255,7 @@ def _acquire(
                 f"or delete {path} if that process is gone"
             )
         if found and not told:
-            tell(f"{what}: waiting for process {found.get('pid')} on {found.get('host')}")
+            log(f"{what}: waiting for process {found.get('pid')} on {found.get('host')}")
             told = True
         time.sleep(poll)
 

@@ -44,7 +44,7 @@ def test_the_lock_of_a_process_that_is_gone_is_named_and_broken(tmp_path):
     lock = {"host": socket.gethostname(), "pid": process.pid, "started": 1.0, "token": "x"}
     (tmp_path / "P1.lock").write_text(json.dumps(lock))
     told = []
-    with plate_lock(tmp_path, "P1", wait_seconds=0, tell=told.append):
+    with plate_lock(tmp_path, "P1", wait_seconds=0, log=told.append):
         pass
     assert told == [f"plate P1: breaking the lock of process {process.pid} on {socket.gethostname()}, which is gone"]
     assert list(tmp_path.iterdir()) == []
@@ -88,7 +88,7 @@ def test_a_lock_whose_number_has_gone_to_a_process_of_another_boot_or_start_is_b
     lock = {"host": socket.gethostname(), "pid": os.getpid(), "process": ":".join(parts), "token": "x"}
     (tmp_path / "P1.lock").write_text(json.dumps(lock))
     told = []
-    with plate_lock(tmp_path, "P1", wait_seconds=0, tell=told.append):
+    with plate_lock(tmp_path, "P1", wait_seconds=0, log=told.append):
         pass
     assert "which is gone" in told[0]
 
@@ -166,7 +166,7 @@ def test_a_lock_that_nobody_renews_is_broken_once_its_lease_is_over_and_its_hold
         first.require()
         monkeypatch.setattr(locks, "_boot", lambda: "another")
         started = time.monotonic()
-        with plate_lock(tmp_path, "P1", tell=told.append, poll_seconds=0.02, lease_seconds=0.5) as second:
+        with plate_lock(tmp_path, "P1", log=told.append, poll_seconds=0.02, lease_seconds=0.5) as second:
             assert time.monotonic() - started >= 0.5
             second.require()
             with pytest.raises(StoreError, match=r"plate P1: this process was silent .* took its lock; nothing more"):

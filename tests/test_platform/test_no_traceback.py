@@ -106,5 +106,5 @@ def test_only_a_server_that_is_in_the_way_is_named_as_such(tmp_path, monkeypatch
     monkeypatch.setattr("phenoassets.cli.serve.signal.signal", lambda *_: None)
     monkeypatch.setattr("phenoassets.store.locks._try_create", full)
     with pytest.raises(StoreError, match="no space left to write") as refused:
-        serve(screen, host="127.0.0.1", port=0, read_only=False, tell=print)
+        serve(screen, host="127.0.0.1", port=0, read_only=False, log=print)
     assert "viewers" not in str(refused.value)

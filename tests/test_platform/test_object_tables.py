@@ -240,7 +240,7 @@ def test_one_failed_segmenter_stops_no_other_asset(plate, monkeypatch):
 
     monkeypatch.setattr(objects, "load_segmenter", load)
     names = plate.screen.settings.makers_of_tables
-    outcome = run_screen(build_definitions(home=plate.home), plate.screen, (), names, tell=lambda _: None)
+    outcome = run_screen(build_definitions(home=plate.home), plate.screen, (), names, log=lambda _: None)
     small = "embeddings__pixel_pca"  # its pictures are too small for the model
     of_plate = [line for line in outcome.failures if line.startswith("plate P1") and small not in line]
     assert of_plate == ["plate P1, objects__unet: its weights were changed; install phenoassets again"]

@@ -220,7 +220,7 @@ def test_a_plate_is_not_asked_for_while_its_images_would_fill_the_disk_and_is_on
 def test_a_run_by_hand_is_refused_where_its_images_would_fill_the_disk(landing):
     landing.configure("[storage]\nmin_free_gb = 1e9\n")
     landing.put("P1", range(4))
-    outcome = run_screen(build_definitions(home=landing.home), landing.screen, ["P1"], [], tell=lambda _: None)
+    outcome = run_screen(build_definitions(home=landing.home), landing.screen, ["P1"], [], log=lambda _: None)
     assert any("plate P1: its new images need" in failure for failure in outcome.failures)
     assert not landing.instance.get_dynamic_partitions("plate")
 
