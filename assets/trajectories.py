@@ -31,5 +31,10 @@ PLATE_TABLES = (
         step=lambda task: steps.measure_distances(task.screen, task.store, task.plate, task.model),
         figures=lambda task: figures.distances(task.screen, task.store, task.model, task.plate),
         deps=("well_profiles", "plate_maps", "scans"),
+        warns=(
+            "positions",
+            "profiles show no trend over rows, columns or the edge of the plate",
+            lambda task: steps.position_problems(task.screen, task.store, task.plate, task.model),
+        ),
     ),
 )

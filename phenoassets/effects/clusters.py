@@ -61,6 +61,7 @@ def find_clusters(
     rules: EffectRules | None = None,
     wells: pl.DataFrame | None = None,
     significance: SignificanceRules | None = None,
+    positions: pl.DataFrame | None = None,
 ) -> TemporalClusters:
     """Cluster the course of every condition by DTW, and name the effect of each condition and cluster.
 
@@ -86,6 +87,8 @@ def find_clusters(
     wells
         ``well_distances`` beside `distances`: an effect is then named only where wells without effect would seldom
         depart as far. Without them effects have no p.
+    positions
+        ``position_effects``; None names effects whatever trends plates show.
 
     Raises
     ------
@@ -113,7 +116,9 @@ def find_clusters(
     significance = significance or SignificanceRules()
     chance = {}
     if wells is not None:
-        tested = plate_significance(distances, wells, scans, rules=rules, significance=significance)
+        tested = plate_significance(
+            distances, wells, scans, rules=rules, significance=significance, positions=positions
+        )
         chance = {str(row["condition_id"]): row for row in screen_significance(tested).iter_rows(named=True)}
     rows = own_rows(curves, courses, rules, chance, significance)
     place = {condition: i for i, condition in enumerate(trajectories.condition_ids)}

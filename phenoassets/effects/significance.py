@@ -39,7 +39,7 @@ class SignificanceRules:
         Up to this rate a condition that is not named is not called none either: the data do not decide.
     usual_spread
         Standard deviation of the logarithm of departures that few controls are drawn to. That of a length in m like
-        directions is 1 / sqrt(2 m): 0.35 is of wells that differ in some four directions.
+        directions is 1 / sqrt(2 m): 0.4 is of wells that differ in some three directions.
     usual_freedom
         Control wells that this expectation weighs as much as; a plate with many controls speaks for itself.
     max_freedom, max_freedom_of_one
@@ -51,7 +51,7 @@ class SignificanceRules:
 
     q_value: float = 0.05
     undecided_q: float = 0.25
-    usual_spread: float = 0.35
+    usual_spread: float = 0.4
     usual_freedom: float = 4.0
     max_freedom: float = 10.0
     max_freedom_of_one: float = 5.0
@@ -59,6 +59,7 @@ class SignificanceRules:
 
 
 TOO_FEW: Final = f"fewer than {MIN_CONTROLS} control wells: how often chance would do the same cannot be told"
+UNSPANNED: Final = "the plate shows a trend that its controls do not span, over the "
 DISAGREE: Final = "the wells disagree: most of them do not depart"
 
 
@@ -94,6 +95,7 @@ def plate_significance(
     *,
     rules: EffectRules | None = None,
     significance: SignificanceRules | None = None,
+    positions: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """P-value of every condition on every plate.
 
@@ -107,6 +109,9 @@ def plate_significance(
         ``temporal_distances`` and ``well_distances`` of one model, metric and feature space.
     scans
         plate, scan, elapsed_hours (0 = treatment, null where unknown).
+    positions
+        ``position_effects`` of the plates. Where controls do not span a trend there is no p; where they do, neighbours
+        share it, so that a mean of several wells is held to be no better than one well.
 
     Returns
     -------
@@ -126,6 +131,7 @@ def plate_significance(
         .unique()
         .iter_rows()
     }
+    unspanned, clustered = _trends(positions)
     for (plate, condition), curve in timed.group_by(["plate", "condition_id"], maintain_order=True):
         name = str(plate), str(condition)
         n, k = int(curve["n_wells"].max()), int(curve["n_controls"].max())  # type: ignore[arg-type]
@@ -139,7 +145,11 @@ def plate_significance(
         chance = chances.get((name[0], groups[name]))
         if chance is None or departure is None or departure <= 0:
             continue
-        p = chance.p_value(float(np.log(departure)), n, single=n == 1)
+        if (terms := unspanned.get((name[0], groups[name]))) is not None:
+            row["problem"] = UNSPANNED + terms
+            continue
+        alike = 1 if (name[0], groups[name]) in clustered else n
+        p = chance.p_value(float(np.log(departure)), alike, single=n == 1)
         if (majority := own.majority(name[1], chance, significance.disagreement)) is not None:
             p, row["wells_agree"] = max(p, chance.p_value(majority, 1, single=True)), False
         row |= {"p_value": p, "problem": None}
@@ -240,6 +250,26 @@ class _PlateWells:
         return majority if farthest - majority > limit else None
 
 
+def _trends(positions: pl.DataFrame | None) -> tuple[dict[tuple[str, str], str], set[tuple[str, str]]]:
+    """Plates and control groups with a trend that the controls do not span, and with one that they do."""
+    if positions is None:
+        return {}, set()
+    told = positions.filter(pl.col("told") & ~pl.col("corrected"))
+    out: dict[tuple[str, str], list[str]] = {}
+    clustered = set()
+    for plate, group, term, spanned in (
+        told.select("plate", "control_group", "term", "spanned")
+        .unique()
+        .sort("plate", "control_group", "term")
+        .iter_rows()
+    ):
+        if spanned:
+            clustered.add((str(plate), str(group)))
+        else:
+            out.setdefault((str(plate), str(group)), []).append(str(term))
+    return {key: " and the ".join(terms) for key, terms in out.items()}, clustered
+
+
 def _timed(frame: pl.DataFrame, scans: pl.DataFrame) -> pl.DataFrame:
     return (
         frame.join(scans.select("plate", "scan", "elapsed_hours"), on=["plate", "scan"])
@@ -314,6 +344,8 @@ def significant_effect(
         Rate up to which a condition that is not named is not ``none``.
     """
     p, q = found["p_value"], found["q_value"]
+    if str(found["problem"]).startswith(UNSPANNED):  # growth follows the place as well as profiles do
+        return judged if judged.effect is None else replace(judged, effect=None, reason=str(found["problem"]))
     if judged.effect == "none" and isinstance(q, float) and q_limit < q <= undecided_q and found["wells_agree"]:
         why = f"p {p:.2g}, q {q:.2g} between {q_limit:g} and {undecided_q:g}"
         return replace(judged, effect=None, reason=f"more than chance usually shows, less than can be named ({why})")

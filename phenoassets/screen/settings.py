@@ -187,6 +187,11 @@ class Trajectories(_Section):
     k: Annotated[int, Field(ge=2, le=9)] = Field(8, description="number of clusters")
     n_bootstrap: Annotated[int, Field(ge=0)] = Field(200, description="resamples of wells behind every band")
     growth: bool = Field(True, description="whether confluence joins the distance in naming effects")
+    positions: Literal["refuse", "correct", "ignore"] = Field(
+        "refuse",
+        description="where profiles show a trend over the plate that the controls do not span: refuse leaves effects "
+        "null, correct frees profiles of it by all wells that follow it, ignore names effects all the same",
+    )
     window_points: Annotated[int, Field(ge=1)] | None = Field(
         None, description="how many time points DTW may shift a curve; any by default"
     )
@@ -208,7 +213,7 @@ class Significance(_Section):
         0.25, description="false discovery rate up to which a condition that is not named is not called none either"
     )
     usual_spread: Positive = Field(
-        0.35, description="spread of the logarithm of departures that few controls are drawn to; 0.35: four directions"
+        0.4, description="spread of the logarithm of departures that few controls are drawn to; 0.4: three directions"
     )
     usual_freedom: Annotated[float, Field(ge=0)] = Field(
         4.0, description="control wells that the usual spread weighs as much as"
@@ -615,4 +620,12 @@ def _typed(path: Path, sheet: TextSheet, name: str, dtype: pl.DataType, numbers:
 
 
 # Settings under [trajectories] that distances are made by; the others only concern the answers.
-DISTANCE_SETTINGS = {"regularization", "metrics", "stored_features", "tolerance_hours", "n_bootstrap", "seed"}
+DISTANCE_SETTINGS = {
+    "positions",
+    "regularization",
+    "metrics",
+    "stored_features",
+    "tolerance_hours",
+    "n_bootstrap",
+    "seed",
+}

@@ -87,7 +87,7 @@ def _over_time(*names: str) -> Callable[[Screen], object]:
 
     def chosen(screen: Screen) -> object:
         settings = screen.settings.trajectories
-        given = ("metric", "features", "growth", "scaling", "smoothing_points", "max_gap_hours", "seed")
+        given = ("metric", "features", "positions", "growth", "scaling", "smoothing_points", "max_gap_hours", "seed")
         rules = screen.settings.effects.model_dump()
         return [getattr(settings, name) for name in (*given, *names)] + [asdict(named_recipe(settings.recipe)), rules]
 
@@ -117,7 +117,7 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
             screen.settings.significance.model_dump(),
         ],
         "temporal_distances",
-        (*_CURVES, "well_distances", "plate_maps"),
+        (*_CURVES, "well_distances", "position_effects", "plate_maps"),
         curated=True,
         rules=_effect_rules,
     ),

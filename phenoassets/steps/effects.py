@@ -53,6 +53,8 @@ class TrajectoryInputs:
         Why other plates are not among them.
     wells
         ``well_distances`` in the same metric and feature space.
+    positions
+        ``position_effects``, or None where the settings ignore them.
     """
 
     distances: pl.DataFrame
@@ -61,6 +63,7 @@ class TrajectoryInputs:
     plates: list[str]
     left_out: dict[str, str]
     wells: pl.DataFrame
+    positions: pl.DataFrame | None
 
 
 def read_trajectory_inputs(screen: Screen, store: TableStore, name: str) -> TrajectoryInputs:
@@ -89,8 +92,17 @@ def read_trajectory_inputs(screen: Screen, store: TableStore, name: str) -> Traj
     distances = store.scan("temporal_distances", name).filter(here & chosen).collect()
     growth = store.read("growth_curves").filter(here) if settings.growth else None
     wells = store.scan("well_distances", name).filter(here & chosen).collect()
+    positions = None
+    if settings.positions != "ignore":
+        positions = store.scan("position_effects", name).filter(here).collect()
     return TrajectoryInputs(
-        distances, growth, pl.concat(hours), plates, {plate: str(why) for plate, why in left_out.items()}, wells
+        distances,
+        growth,
+        pl.concat(hours),
+        plates,
+        {plate: str(why) for plate, why in left_out.items()},
+        wells,
+        positions,
     )
 
 
@@ -142,6 +154,7 @@ def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
         wells=courses.wells if courses.wells.height else None,
         significance=significance_of(screen),
         rules=rules_of(screen),
+        positions=courses.positions,
     )
     frame = pl.concat([found.table, _conditions_without_distances(screen, store, courses, found.table, name)]).sort(
         "condition_id"

@@ -33,6 +33,8 @@ def model_digest(screen: Screen, name: str) -> str:
 SCHEMA_VERSION = 1
 # Raised when a feature of objects changes its meaning; their features and profiles are then stale.
 FEATURES_VERSION = 1
+# Raised when growth curves of the same areas change their meaning.
+GROWTH_VERSION = 2
 # Raised when distances of the same profiles change their meaning; no image is read for it.
 DISTANCES_VERSION = 2
 
@@ -160,7 +162,7 @@ def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -
 def growth_recipe(screen: Screen, store: TableStore, plate: str, table: Path | None) -> str:
     """Digest of what growth curves are made by: plate map, whether flagged images count, and the vendor's `table`."""
     content = None if table is None else hashlib.sha256(table.read_bytes()).hexdigest()
-    return digest_of("growth", _layout(store, plate), screen.settings.quality.drop_flagged, content)
+    return digest_of("growth", GROWTH_VERSION, _layout(store, plate), screen.settings.quality.drop_flagged, content)
 
 
 def metrics_recipe(store: TableStore, plate: str, tables: Sequence[Path]) -> str:

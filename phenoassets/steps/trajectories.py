@@ -122,10 +122,12 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
         n_boot=settings.n_bootstrap,
         regularization=settings.regularization,
         seed=settings.seed,
+        correct_positions=settings.positions == "correct",
     )
     recipe = distances_recipe(screen, store, plate, name)
     frame = found.conditions
     with store.together():
+        store.write("position_effects", found.positions, model=name, plate=plate, recipe=recipe)
         store.write("well_distances", found.wells, model=name, plate=plate, recipe=recipe)
         store.write("temporal_distances", frame, model=name, plate=plate, recipe=recipe)
     notes = {"conditions": frame["condition_id"].n_unique(), "treated after hours": "?" if treated is None else treated}
@@ -134,8 +136,33 @@ def measure_distances(screen: Screen, store: TableStore, plate: str, name: str) 
     if lacking := sorted(set(settings.stored_features) - set(frame["features"])):
         notes["too few controls for"] = f"{', '.join(lacking)} distances: at least two control wells are needed"
     return StepResult(
-        "temporal_distances", frame.height, frame.height, version_of(frame, version_of(found.wells)), notes
+        "temporal_distances",
+        frame.height,
+        frame.height,
+        version_of(frame, version_of(found.wells), version_of(found.positions)),
+        notes,
     )
+
+
+def position_problems(screen: Screen, store: TableStore, plate: str, name: str) -> dict[str, str]:
+    """What trends over a plate mean for its effects, a sentence each by term; none where there is no trend."""
+    told = store.read("position_effects", name, plate).filter("told")
+    terms = told.group_by("control_group", "term").agg(
+        pl.col("spanned").any(), pl.col("corrected").any(), pl.col("share").max(), pl.col("source").sort()
+    )
+    unspanned = {
+        "refuse": 'effects are null; lay controls over the plate, or set positions = "correct"',
+        "correct": "profiles are freed of it by all wells that follow it",
+        "ignore": "effects are named all the same, as the settings say",
+    }[screen.settings.trajectories.positions]
+    out = {}
+    for row in terms.sort("control_group", "term").iter_rows(named=True):
+        then = "the controls span it; replicates side by side count as one well" if row["spanned"] else unspanned
+        out[f"{row['control_group']}, {row['term']}"] = (
+            f"plate {plate}, {row['control_group']}: a trend over the {row['term']} explains {row['share']:.0%} of the "
+            f"variance of {' and '.join(row['source'])}; {then}"
+        )
+    return out
 
 
 def _plate_map(store: TableStore, plate: str) -> pl.DataFrame:

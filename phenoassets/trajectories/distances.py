@@ -17,8 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from phenoassets.errors import ProfileError
-from phenoassets.store.plate_maps import with_control_group
-from phenoassets.store.schemas import CONTROL_ROLE, FEATURES, METRICS, TABLES, TREATED_ROLES
+from phenoassets.store.schemas import FEATURES, METRICS, TABLES
 from phenoassets.trajectories.bootstrap import Bands, Floats, Ints, banded_distances
 from phenoassets.trajectories.feature_spaces import (
     as_float64,
@@ -28,6 +27,8 @@ from phenoassets.trajectories.feature_spaces import (
     sphered_space,
 )
 from phenoassets.trajectories.outlying import outlying_wells
+from phenoassets.trajectories.plate_groups import WellGroup, one_channel, only, rows_on_grid, scan_times, well_groups
+from phenoassets.trajectories.plate_positions import freed_of_trends, position_rows
 from phenoassets.trajectories.well_distances import held_out_distances
 
 _log = logging.getLogger(__name__)
@@ -35,10 +36,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PlateDistances:
-    """``temporal_distances`` and ``well_distances`` of one plate."""
+    """``temporal_distances``, ``well_distances`` and ``position_effects`` of one plate."""
 
     conditions: pl.DataFrame
     wells: pl.DataFrame
+    positions: pl.DataFrame
 
 
 def distance_to_control(
@@ -136,17 +138,28 @@ def measure_plate(
     regularization: float = 1e-2,
     seed: int = 0,
     wells: bool = True,
+    correct_positions: bool = False,
 ) -> PlateDistances:
-    """`distance_to_control` with the distances of single wells, unless `wells` is false."""
+    """`distance_to_control` with the distances of single wells and the plate's trends, unless `wells` is false.
+
+    With `correct_positions`, where a trend over the plate is told that the controls do not span, profiles are freed of
+    what place makes of them, by all wells that follow it.
+    """
     _check_names(metrics, features)
-    plate, model = _only(profiles, "plate"), _only(profiles, "model")
-    profiles = _one_channel(profiles, channel, plate)
-    times = _scan_times(profiles, scans, plate)
+    plate, model = only(profiles, "plate"), only(profiles, "model")
+    profiles = one_channel(profiles, channel, plate)
+    times = scan_times(profiles, scans, plate)
     vectors = profiles["profile"].to_numpy()  # (n, d)
-    frames, single = [], []
-    for group in _groups(profiles, plate_map, plate):
-        rows = _rows_on_grid(profiles, group.wells, times, tolerance_hours)  # (w, s)
+    frames, single, trends = [], [], []
+    for group in well_groups(profiles, plate_map, plate):
+        rows = rows_on_grid(profiles, group.wells, times, tolerance_hours)  # (w, s)
         plain = partial(gather, vectors, rows, as_float64)
+        if wells:
+            found = position_rows(group, plain, times.height, seed, correct=correct_positions)
+            trends.append(found)
+            if found["corrected"].any():
+                vectors = freed_of_trends(group, vectors, rows, plain)
+                plain = partial(gather, vectors, rows, as_float64)
         outlying = outlying_wells(plain, times.height, [group.controls, *group.conditions.values()])
         kept = [well for well in group.controls if well not in outlying]
         members = [[well for well in wells_of if well not in outlying] for wells_of in group.conditions.values()]
@@ -189,17 +202,9 @@ def measure_plate(
         found = found.with_columns(pl.lit(model).alias("model"), pl.lit(plate).alias("plate"))
         return found.select(table.names).sort(table.key)
 
-    return PlateDistances(whole("temporal_distances", frames), whole("well_distances", single))
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The wells of one control group; controls and conditions are positions in `wells`."""
-
-    name: str
-    wells: list[str]
-    controls: list[int]
-    conditions: dict[str, list[int]]
+    return PlateDistances(
+        whole("temporal_distances", frames), whole("well_distances", single), whole("position_effects", trends)
+    )
 
 
 def _check_names(metrics: Sequence[str], features: Sequence[str]) -> None:
@@ -207,83 +212,6 @@ def _check_names(metrics: Sequence[str], features: Sequence[str]) -> None:
         unknown = [name for name in given if name not in known]
         if unknown:
             raise ProfileError(f"unknown {what} {', '.join(map(repr, unknown))}; known are {', '.join(known)}")
-
-
-def _only(frame: pl.DataFrame, column: str) -> str:
-    values = frame[column].unique().sort().to_list()
-    if len(values) != 1:
-        found = ", ".join(map(str, values[:5])) or "none"
-        raise ProfileError(f"distances are made for one {column} at a time; these profiles hold: {found}")
-    return str(values[0])
-
-
-def _one_channel(profiles: pl.DataFrame, channel: str | None, plate: str) -> pl.DataFrame:
-    channels = profiles["channel"].unique().sort().to_list()
-    if channel is None:
-        channel = "combined" if "combined" in channels else channels[0]
-        if channel != "combined" and len(channels) > 1:
-            raise ProfileError(f"plate {plate} has profiles of {', '.join(channels)}; say which channel to use")
-    if channel not in channels:
-        raise ProfileError(f"plate {plate} has no profiles of channel {channel}; it has {', '.join(channels)}")
-    return profiles.filter(pl.col("channel") == channel)
-
-
-def _groups(profiles: pl.DataFrame, plate_map: pl.DataFrame, plate: str) -> list[_Group]:
-    mapped = plate_map.join(profiles.select("well").unique(), on="well").sort("well")
-    groups: dict[str, _Group] = {}
-    columns = ("well", "role", "condition_id", "control_group")
-    for well, role, condition, name in with_control_group(mapped).select(columns).iter_rows():
-        group = groups.setdefault(name, _Group(name, [], [], {}))
-        if role == CONTROL_ROLE:
-            group.controls.append(len(group.wells))
-        elif role in TREATED_ROLES and condition is not None:
-            group.conditions.setdefault(condition, []).append(len(group.wells))
-        else:
-            continue
-        group.wells.append(well)
-    if not any(group.controls for group in groups.values()):
-        raise ProfileError(
-            f"plate {plate} has no negative control well with a profile, so there is nothing to measure distances to; "
-            "name its controls in the plate map, or set controls.negative in screen.toml"
-        )
-    for name, group in sorted(groups.items()):
-        if group.conditions and not group.controls:
-            _log.warning(
-                "plate %s has no control well of cell line %s; its %d conditions get no distances",
-                plate,
-                name,
-                len(group.conditions),
-            )
-    return [group for _, group in sorted(groups.items()) if group.controls and group.conditions]
-
-
-def _scan_times(profiles: pl.DataFrame, scans: pl.DataFrame, plate: str) -> pl.DataFrame:
-    """The scans that have profiles, in time: scan, hours_since_start."""
-    if "plate" in scans.columns:
-        scans = scans.filter(pl.col("plate") == plate)
-    times = profiles.select("scan").unique().join(scans.select("scan", "hours_since_start"), on="scan", how="left")
-    lost = times.filter(pl.col("hours_since_start").is_null())["scan"].sort()
-    if lost.len():
-        raise ProfileError(f"plate {plate} has profiles of {lost.len()} scans that its scans do not list: {lost[0]}")
-    return times.sort("hours_since_start", "scan")
-
-
-def _rows_on_grid(profiles: pl.DataFrame, wells: list[str], times: pl.DataFrame, tolerance_hours: float) -> Ints:
-    """Row of `profiles` (w, s) for each well and scan, the nearest in time within the tolerance; -1 where none."""
-    hours = times["hours_since_start"].to_numpy()
-    column = {scan: j for j, scan in enumerate(times["scan"])}
-    position = {well: i for i, well in enumerate(wells)}
-    rows = np.full((len(wells), len(hours)), -1, np.intp)
-    for row, (well, scan) in enumerate(profiles.select("well", "scan").iter_rows()):
-        if well in position:
-            rows[position[well], column[scan]] = row
-    for i in np.flatnonzero((rows < 0).any(axis=1)):
-        own = np.flatnonzero(rows[i] >= 0)
-        gap = np.abs(hours[:, None] - hours[own])  # (s, own)
-        nearest = gap.argmin(axis=1)
-        near = gap[np.arange(len(hours)), nearest] <= tolerance_hours
-        rows[i] = np.where(near, rows[i, own[nearest]], -1)
-    return rows
 
 
 def _widen(
@@ -296,7 +224,7 @@ def _widen(
 
 
 def _well_rows(
-    distances: Floats, group: _Group, outlying: set[int], scans: pl.Series, metric: str, space: str
+    distances: Floats, group: WellGroup, outlying: set[int], scans: pl.Series, metric: str, space: str
 ) -> pl.DataFrame:
     """Rows of ``well_distances`` from distances (w, s)."""
     n_scans = distances.shape[1]

@@ -24,7 +24,8 @@ _BODIES: Final = ("bright_bodies", "dead_bodies")
 def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, channel: str = "phase") -> pl.DataFrame:
     """Confluence of every treated condition of a plate and of the controls of its control group.
 
-    Fields are averaged to wells, wells to conditions; images that are not kept do not count.
+    Fields are averaged to wells. A condition's value is the median of its wells, so that of three and more one bad well
+    moves little; so is the controls'. Images that are not kept do not count.
 
     Parameters
     ----------
@@ -62,9 +63,9 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
         wells.filter(pl.col("role") == CONTROL_ROLE)
         .group_by("control_group", "scan", maintain_order=True)
         .agg(
-            pl.col("confluence").mean().alias("control_confluence"),
+            pl.col("confluence").median().alias("control_confluence"),
             pl.col("confluence").std().alias("control_std"),
-            pl.col(*_BODIES).mean().name.prefix("control_"),
+            pl.col(*_BODIES).median().name.prefix("control_"),
             pl.col("_growth").std().alias("control_growth_std"),
             pl.len().cast(pl.Int32).alias("n_controls"),
         )
@@ -72,7 +73,7 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     return (
         wells.filter(pl.col("role").is_in(TREATED_ROLES) & pl.col("condition_id").is_not_null())
         .group_by("plate", "condition_id", "control_group", "scan", maintain_order=True)
-        .agg(pl.col("confluence", *_BODIES).mean(), pl.len().cast(pl.Int32).alias("n_wells"))
+        .agg(pl.col("confluence", *_BODIES).median(), pl.len().cast(pl.Int32).alias("n_wells"))
         .join(controls, on=["control_group", "scan"], how="left")
         .with_columns(pl.col("n_controls").fill_null(0))
         .select(table.names)

@@ -58,6 +58,7 @@ WRITTEN_WITH = {
     "rejected_files": "raw_images",
     "label_images": "objects",
     "well_predictions": "classifier_scores",
+    "position_effects": "temporal_distances",
     "well_distances": "temporal_distances",
     "temporal_centers": "temporal_clusters",
     "curated_effects": "temporal_clusters",

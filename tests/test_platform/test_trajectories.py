@@ -9,7 +9,7 @@ from builders import plate_map_frame, plates_frame, scans_frame, typed
 from phenoassets.errors import MetricTableError, ProfileError
 from phenoassets.planning.sheet_digests import read_sheets
 from phenoassets.screen.settings import load_screen
-from phenoassets.steps.trajectories import measure_growth, uneven_flags
+from phenoassets.steps.trajectories import measure_growth, position_problems, uneven_flags
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore
 
@@ -143,3 +143,26 @@ def test_a_condition_that_loses_far_more_images_than_its_controls_is_told(home):
     store.write("image_quality", frame.with_columns(flags.alias("flags")), plate="P1")
     (said,) = uneven_flags(store, "P1").values()
     assert "67 % of 6 images flagged, 0 % of the controls'" in said
+
+
+@pytest.mark.parametrize(
+    ("setting", "corrected", "spanned", "said"),
+    [
+        ("refuse", False, False, 'effects are null; lay controls over the plate, or set positions = "correct"'),
+        ("correct", True, False, "profiles are freed of it"),
+        ("ignore", False, False, "effects are named all the same"),
+        ("refuse", False, True, "the controls span it"),
+    ],
+)
+def test_a_trend_over_the_plate_is_told_with_what_follows(home, setting, corrected, spanned, said):
+    home.root.joinpath("screen.toml").write_text(f'[trajectories]\npositions = "{setting}"\n')
+    row = {"model": "m", "plate": "P1", "control_group": "A549", "term": "column", "source": "all wells"}
+    row |= {"share": 0.31, "p_value": 0.0005, "n_wells": 90, "told": True, "spanned": spanned, "corrected": corrected}
+    calm = row | {"term": "row", "told": False, "p_value": 0.4}
+    store = TableStore(home)
+    store.write("position_effects", typed("position_effects", [row, calm]), model="m", plate="P1")
+    found = position_problems(load_screen(home), store, "P1", "m")
+    assert list(found) == ["A549, column"]
+    (text,) = found.values()
+    assert text.startswith("plate P1, A549: a trend over the column explains 31% of the variance of all wells; ")
+    assert said in text

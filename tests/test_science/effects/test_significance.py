@@ -12,6 +12,7 @@ from phenoassets.effects.rules import Judgement
 from phenoassets.effects.significance import (
     DISAGREE,
     TOO_FEW,
+    UNSPANNED,
     SignificanceRules,
     plate_significance,
     screen_significance,
@@ -55,7 +56,7 @@ def test_a_p_is_that_of_a_t_distribution_of_logarithms_worked_by_hand():
     assert found["departure"] == pytest.approx(3.0)  # the median control is 1
     logs = np.log(CONTROLS)
     freedom = 4 + 4.0
-    spread = np.sqrt((((logs - logs.mean()) ** 2).sum() + 4.0 * 0.35**2) / freedom)
+    spread = np.sqrt((((logs - logs.mean()) ** 2).sum() + 4.0 * 0.4**2) / freedom)
     scaled = np.log(3.0) - 0.5 * np.log((1 / 2 + 1 / 5) / (1 + 1 / 4))
     expected = stats.t.sf((scaled - logs.mean()) / (spread * np.sqrt(1 + 1 / 5)), freedom)
     assert found["p_value"] == pytest.approx(expected, rel=1e-9)
@@ -126,6 +127,41 @@ def test_two_controls_have_no_p_and_say_so():
     assert (screen["p_value"][0], screen["q_value"][0], screen["problem"][0]) == (None, None, TOO_FEW)
     judged = significant_effect(Judgement("cytotoxic", "shrinks", 4.0), screen.row(0, named=True), 0.05)
     assert (judged.effect, judged.reason) == (None, TOO_FEW)
+
+
+def positions_of(spanned, corrected=False):
+    return pl.DataFrame(
+        {
+            "plate": "P1",
+            "control_group": "L",
+            "term": ["column", "row"],
+            "told": [True, False],
+            "spanned": [spanned, False],
+            "corrected": [corrected, False],
+        }
+    )
+
+
+def test_a_trend_that_controls_do_not_span_leaves_no_p_and_one_that_they_do_makes_replicates_one_well():
+    plate = tables(CONTROLS, {"L|D@1 µM": [3.0] * 4}, {"L|D@1 µM": 3.0})
+    usual = plate_significance(*plate).row(0, named=True)
+    refused = plate_significance(*plate, positions=positions_of(spanned=False)).row(0, named=True)
+    assert refused["p_value"] is None
+    assert refused["problem"] == UNSPANNED + "column"
+    corrected = plate_significance(*plate, positions=positions_of(spanned=False, corrected=True)).row(0, named=True)
+    assert corrected == usual
+    spanned = plate_significance(*plate, positions=positions_of(spanned=True)).row(0, named=True)
+    one = np.log(3.0) - 0.5 * np.log((1 + 1 / 5) / (1 + 1 / 4))
+    logs = np.log(CONTROLS)
+    spread = np.sqrt((((logs - logs.mean()) ** 2).sum() + 4.0 * 0.4**2) / 8)
+    assert spanned["p_value"] == pytest.approx(stats.t.sf((one - logs.mean()) / (spread * np.sqrt(1.2)), 8), rel=1e-9)
+
+
+def test_an_effect_by_growth_or_none_is_refused_too_where_a_trend_is_not_spanned():
+    row = {"p_value": None, "q_value": None, "wells_agree": True, "problem": UNSPANNED + "column"}
+    for judged in (Judgement("cytostatic", "held", 6.0, by_growth=True), Judgement("none", "flat")):
+        found = significant_effect(judged, row, 0.05)
+        assert (found.effect, found.reason) == (None, UNSPANNED + "column")
 
 
 def test_plates_of_a_group_share_their_spread():

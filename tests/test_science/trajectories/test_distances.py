@@ -430,3 +430,13 @@ def test_controls_that_are_all_alike_leave_nothing_to_sphere_by(caplog):
     found = distance_to_control(profiles, plate_map, scans, metrics=["euclidean"], features=["raw", "sphered"])
     assert set(found["features"]) == {"raw"}
     np.testing.assert_allclose(found["distance"], np.sqrt(3))
+
+
+def test_of_three_wells_one_bad_one_moves_growth_little():
+    wells = layout(n_controls=3, n_replicates=3, conditions=("L|A@1 µM",))
+    _, plate_map, _ = plate_of(wells)
+    good = [(well, 1, 0, 0.5 + 0.01 * i) for i, well in enumerate(wells)]
+    bad = [(well, f, h, 0.0 if well in ("B01", "A01") else value) for well, f, h, value in good]
+    a, b = (growth_curves(quality_of(values), plate_map).row(0, named=True) for values in (good, bad))
+    assert abs(a["confluence"] - b["confluence"]) < 0.02
+    assert abs(a["control_confluence"] - b["control_confluence"]) < 0.02
