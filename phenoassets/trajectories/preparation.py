@@ -239,10 +239,13 @@ def interpolate_within_gaps(grid: Floats, hours: Floats, values: Floats, max_gap
 def rolling_median(values: Floats, window: int, *, trailing: bool) -> Floats:
     """Rolling median along rows of (n, t), not-a-number tails kept.
 
-    A trailing window gives (n, t - window + 1); a centred one keeps the length and shrinks at the ends.
+    A trailing window gives (n, t - window + 1), of rows shorter than the window none; a centred one keeps the length
+    and shrinks at the ends.
     """
-    if window == 1:
+    if window == 1 or not values.shape[1]:
         return values.copy()
+    if trailing and values.shape[1] < window:
+        return values[:, :0].copy()
     with np.errstate(invalid="ignore"):
         if trailing:
             return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(values, window, axis=1), axis=2))

@@ -284,3 +284,12 @@ def test_the_papers_recipe_leaves_the_scan_at_treatment_out_and_keeps_the_next_h
     hours = [0, 0.5, 2, 4, 6, 8, 10, 12]
     recipe = replace(named_recipe("paper"), smoothing_points=1, drop_last_points=0)
     np.testing.assert_array_equal(prepare_trajectories(curve("L|A@1", hours, hours), recipe).hours, hours[1:])
+
+
+@pytest.mark.parametrize("trailing", [False, True])
+@pytest.mark.parametrize("n", range(7))
+def test_a_rolling_median_of_any_length_is_that_of_its_windows(n, trailing):
+    row = np.random.default_rng(n).normal(size=n)
+    starts = range(n - 4) if trailing else range(-2, n - 2)
+    expected = [np.median(row[max(i, 0) : i + 5]) for i in starts]
+    np.testing.assert_allclose(rolling_median(row[None], 5, trailing=trailing)[0], expected)
