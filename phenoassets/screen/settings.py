@@ -316,6 +316,9 @@ class Classifier(_Section):
     leak_check: bool = Field(
         False, description="whether metadata may name the well, plate or treatment, to show the leak"
     )
+    crops: bool = Field(
+        False, description="whether crops of objects are classified too, alone and joined with the rest (hybrid); slow"
+    )
     held_out: str = Field("plate", description="column whose values are held out as a whole: plate, cell_line, passage")
     folds: Annotated[int, Field(ge=2, le=20)] = 5
     objects_per_well: Count = Field(50, description="objects of each well that are classified, at most")
@@ -398,6 +401,8 @@ class ScreenSettings(_Section):
                 raise ValueError(
                     f"{name!r} is a classifier and a model or segmenter; their tables would lie in one folder"
                 )
+            if classifier.crops and classifier.features not in self.objects.segmenters:
+                raise ValueError(f"classifiers.{name}.crops needs a segmenter as features: crops are of its objects")
             if classifier.features and classifier.features not in sources:
                 raise ValueError(f"classifiers.{name}.features {classifier.features!r} is not among {list(sources)}")
         if self.trajectories.metric not in self.trajectories.metrics:

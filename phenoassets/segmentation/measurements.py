@@ -164,6 +164,34 @@ def features(labels: Labels, image: NDArray[Any], um_per_pixel: float) -> pl.Dat
     ).with_columns(pl.col("nearest_um").fill_nan(None))
 
 
+def crops(image: NDArray[Any], centres: NDArray[Any], side_px: int, side: int) -> NDArray[np.float32]:
+    """Square parts of a picture around points, relative to its median, brought to one size.
+
+    Parameters
+    ----------
+    image
+        Shape (height, width).
+    centres
+        (n, 2) of y, x; a part that reaches over the edge goes on as the edge does.
+    side_px
+        Side of the part, px of the picture.
+    side
+        Side of what comes out, px.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, side, side): grey over the picture's median, less 1.
+    """
+    level = float(np.median(image)) if image.size else 0.0
+    grey = image.astype(np.float32) / (level if level > 0 else 1.0) - 1.0
+    half = side_px / 2
+    steps = (np.arange(side) + 0.5) * side_px / side - half
+    rows = np.clip(np.floor(centres[:, :1] + 0.5 + steps), 0, image.shape[0] - 1).astype(np.int64)
+    columns = np.clip(np.floor(centres[:, 1:] + 0.5 + steps), 0, image.shape[1] - 1).astype(np.int64)
+    return np.asarray(grey[rows[:, :, None], columns[:, None, :]], np.float32)
+
+
 def _extremes(places: NDArray[np.intp], numbers: NDArray[Any], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Least and greatest of `places` for each object 1 to n."""
     least, greatest = np.full(n + 1, np.iinfo(np.int64).max), np.full(n + 1, -1, np.int64)

@@ -15,12 +15,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from phenoassets.errors import PhenoassetsError, ProfileError
+from phenoassets.imaging.store import PlateStore
 from phenoassets.learning import OutOfFold, group_split, mixed_split, permutation_null, predict_out_of_fold, scores
+from phenoassets.learning.folds import logistic
+from phenoassets.learning.hybrid import HybridClassifier
 from phenoassets.learning.metadata import encoded_metadata
 from phenoassets.learning.splits import Fold
 from phenoassets.profiles import answer_channel, vectors
 from phenoassets.screen.settings import Classifier, Screen
-from phenoassets.segmentation.measurements import PROFILED
+from phenoassets.segmentation.measurements import PROFILED, crops
 from phenoassets.steps.provenance import features_recipe, require_recipe, version_of
 from phenoassets.steps.step import StepResult
 from phenoassets.store.schemas import TABLES
@@ -28,6 +31,12 @@ from phenoassets.store.tables import TableStore, digest_of
 
 FEWEST_WELLS: Final = 2
 """Wells that a label needs: with one, it is either trained on or tested."""
+
+CROP_UM: Final = 40.0
+"""Side of a crop, µm: a spread cell and its rim."""
+
+CROP_SIDE: Final = 32
+"""Side of a crop, px."""
 
 NULL_DEALS: Final = 200
 """Deals of labels behind the null; the smallest p-value is one over one more."""
@@ -42,6 +51,7 @@ class _Rows:
     frame: pl.DataFrame
     vectors: NDArray[np.float64]
     notes: dict[str, str]
+    crops: NDArray[np.float64] | None = None
 
 
 def classify(screen: Screen, store: TableStore, name: str) -> StepResult:
@@ -59,10 +69,13 @@ def classify(screen: Screen, store: TableStore, name: str) -> StepResult:
     arms = {"majority": np.zeros((rows.frame.height, 0)), "features": rows.vectors}
     if settings.metadata:
         arms |= {"metadata": metadata, "joined": np.concatenate([rows.vectors, metadata], axis=1)}
+    if rows.crops is not None:
+        arms |= {"crops": rows.crops, "hybrid": np.concatenate([rows.crops, rows.vectors, metadata], axis=1)}
     found, predicted = [], []
     for split, folds in splits.items():
         for arm, x in arms.items():
-            out = predict_out_of_fold(x, labels, folds, seed=settings.seed)
+            kind = _hybrid if arm in ("crops", "hybrid") else logistic
+            out = predict_out_of_fold(x, labels, folds, classifier=kind, seed=settings.seed)
             found += _score_rows(name, split, arm, rows.frame, out, settings.seed)
             predicted.append(_well_rows(name, split, arm, rows.frame, out))
             balanced = next(row["value"] for row in found[::-1] if row["score"] == "balanced_accuracy")
@@ -106,7 +119,13 @@ def _labelled(rows: _Rows, wells: pl.DataFrame) -> _Rows:
         raise ProfileError(
             f"{index['label'].n_unique()} labels have {FEWEST_WELLS} wells or more with images; a classifier needs two"
         )
-    return _Rows(index.drop("_row"), rows.vectors[index["_row"].to_numpy()], notes)
+    chosen = index["_row"].to_numpy()
+    crops_of = None if rows.crops is None else rows.crops[chosen]
+    return _Rows(index.drop("_row"), rows.vectors[chosen], notes, crops_of)
+
+
+def _hybrid(seed: int) -> HybridClassifier:
+    return HybridClassifier(seed, CROP_SIDE)
 
 
 def _read(screen: Screen, store: TableStore, settings: Classifier) -> _Rows:
@@ -123,7 +142,7 @@ def _read(screen: Screen, store: TableStore, settings: Classifier) -> _Rows:
 
 def _read_objects(screen: Screen, store: TableStore, name: str, settings: Classifier) -> _Rows:
     """Features of some objects of each well at the plate's last segmented scan."""
-    made, notes = [], {}
+    made, shown, notes = [], [], {}
     for plate in store.plates("object_features", name):
         try:
             require_recipe(store, "object_features", plate, features_recipe(screen, store, plate, name), name)
@@ -133,17 +152,34 @@ def _read_objects(screen: Screen, store: TableStore, name: str, settings: Classi
         scans = store.read("scans", plate=plate, columns=["scan", "hours_since_start"])
         there = store.read("label_images", name, plate, ["scan"]).unique()
         last = scans.join(there, on="scan", how="semi").sort("hours_since_start")["scan"][-1]
-        columns = ["image_id", "object", *_KEY, "scan", *PROFILED]
+        columns = ["image_id", "object", *_KEY, "field", "channel", "scan", *PROFILED]
         few = store.scan("object_features", name, plate, columns).filter(pl.col("scan") == last).collect()
-        state = store.scan("objects", name, plate, ["image_id", "object", "dead", "scan"])
+        state = store.scan("objects", name, plate, ["image_id", "object", "dead", "x", "y", "scan"])
         of_scan = state.filter(pl.col("scan") == last).drop("scan").collect()
         few = few.join(of_scan, on=["image_id", "object"], how="left")
         made.append(_sampled(few, settings.objects_per_well, settings.seed))
+        if settings.crops:
+            shown.append(_crops(store, plate, name, made[-1]))
     if not made:
         raise ProfileError(f"no plate has current features by {name}; materialize object_features/{name} first")
     frame = pl.concat(made)
     names = [*PROFILED, *([] if frame["dead"].null_count() else ["dead"])]
-    return _Rows(frame.select(_KEY), frame.select(names).to_numpy().astype(np.float64), notes)
+    numbers = frame.select(names).to_numpy().astype(np.float64)
+    return _Rows(frame.select(_KEY), numbers, notes, np.concatenate(shown) if shown else None)
+
+
+def _crops(store: TableStore, plate: str, name: str, objects: pl.DataFrame) -> NDArray[np.float64]:
+    """A crop of each object, flattened, in the order of the rows."""
+    places = {row["image_id"]: row for row in store.read("label_images", name, plate).to_dicts()}
+    pixels = PlateStore(store.pixels(plate) or store.home.pixels(plate), root=store.home.root, name=plate)
+    found = np.zeros((objects.height, CROP_SIDE**2))
+    for (image_id,), rows in objects.with_row_index("_place").group_by(["image_id"], maintain_order=True):
+        row = places[str(image_id)]
+        picture = pixels.read(row["well"], row["field"], row["channel"], row["index"])
+        side = max(1, round(CROP_UM / row["um_per_pixel"]))
+        made = crops(picture, rows.select("y", "x").to_numpy(), side, CROP_SIDE)
+        found[rows["_place"].to_numpy()] = made.reshape(rows.height, -1)
+    return found
 
 
 def _sampled(frame: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:

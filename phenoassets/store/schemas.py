@@ -183,7 +183,7 @@ _ARM = (
     _c(
         "split", STR, "mixed: rows of a well on both sides; held_out: whole groups tested", values=("mixed", "held_out")
     ),
-    _c("arm", STR, "What was known", values=("majority", "metadata", "features", "joined")),
+    _c("arm", STR, "What was known", values=("majority", "metadata", "features", "joined", "crops", "hybrid")),
 )
 _OBJECT = _c("object", I32, "Number of the object in its label image, from 1")
 _PLATE = _c("plate", STR, "Plate: name of its folder among the exports")

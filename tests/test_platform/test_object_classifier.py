@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from segmented import segmented_plate
 
-from phenoassets.errors import ProfileError
+from phenoassets.errors import ProfileError, SettingsError
 from phenoassets.screen.settings import load_screen
 from phenoassets.steps import classifiers
 from phenoassets.steps.classifiers import classify
@@ -49,3 +49,26 @@ def test_features_by_other_settings_are_not_taken(plate):
     plate.home.settings_file.write_text(text)
     with pytest.raises(ProfileError, match="no plate has current features by classical"):
         classify(load_screen(plate.home), plate.store, "drug")
+
+
+def test_crops_are_an_arm_and_join_the_rest_in_the_published_hybrid(plate):
+    text = plate.home.settings_file.read_text().replace("objects_per_well = 2", "objects_per_well = 3\ncrops = true")
+    plate.home.settings_file.write_text(text)
+    screen = load_screen(plate.home)
+    classify(screen, plate.store, "drug")
+    scores = plate.store.read("classifier_scores", "drug")
+    assert set(scores["arm"]) == {"majority", "features", "crops", "hybrid"}
+    settings = screen.settings.classifiers["drug"]
+    rows = classifiers._read(screen, plate.store, settings)
+    assert rows.crops.shape == (18, classifiers.CROP_SIDE**2)
+    again = classifiers._read(screen, plate.store, settings)
+    assert (rows.crops == again.crops).all()
+    spread = rows.crops.reshape(18, classifiers.CROP_SIDE, -1)[:, 12:20, 12:20].std(axis=(1, 2))
+    assert (spread > 0.1).all()  # the middle of each crop is an object's texture, not even ground
+
+
+def test_crops_of_a_model_are_refused(plate):
+    text = plate.home.settings_file.read_text().replace(f'features = "{SEG}"', "crops = true")
+    plate.home.settings_file.write_text(text)
+    with pytest.raises(SettingsError, match=r"classifiers.drug.crops needs a segmenter as features"):
+        load_screen(plate.home)

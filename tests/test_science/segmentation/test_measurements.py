@@ -8,7 +8,7 @@ from skimage.draw import disk, ellipse, rectangle
 from phenoassets.errors import ImageError
 from phenoassets.segmentation.augmentation import VIEWS, apply_view
 from phenoassets.segmentation.base import Segmentation, nothing
-from phenoassets.segmentation.measurements import PROFILED, PUBLISHED, features, object_rows
+from phenoassets.segmentation.measurements import PROFILED, PUBLISHED, crops, features, object_rows
 from phenoassets.store.schemas import TABLES
 
 UM = 0.5
@@ -166,3 +166,14 @@ def test_constants_of_an_even_object_are_exact():
     assert row["relative_q05"] == row["relative_q95"] == row["relative_rim"] == 1
     assert row["area_um2"] == 800
     assert pl.Series([row["extent"], row["solidity"]]).to_list() == [1, 1]
+
+
+def test_crops_are_the_pixels_around_a_point_over_the_median():
+    image = np.arange(1, 10_001, dtype=np.uint16).reshape(100, 100)
+    [whole] = crops(image, np.array([[49.0, 29.0]]), 8, 8)
+    np.testing.assert_allclose(whole, image[46:54, 26:34] / np.median(image) - 1, atol=1e-6)
+    [small] = crops(image, np.array([[49.0, 29.0]]), 8, 4)
+    np.testing.assert_allclose(small, whole[::2, ::2])
+    [corner] = crops(image, np.array([[0.0, 0.0]]), 8, 8)
+    assert (corner[:4, :4] == corner[0, 0]).all()
+    assert crops(image, np.zeros((0, 2)), 8, 8).shape == (0, 8, 8)
