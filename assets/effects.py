@@ -1,9 +1,10 @@
-"""What each drug does: temporal_clusters, cluster_scores, drug_effects, effect_agreement of the screen."""
+"""What each drug does: temporal_clusters with effect_evidence, cluster_scores, drug_effects and effect_agreement."""
 
 from assets.factory import Figures, TableAsset, Task
 from phenoassets.figures import effects as figures
 from phenoassets.figures import strips
 from phenoassets.steps import effects as steps
+from phenoassets.steps import evidence
 
 _SHOWN_IN_IMAGES = ("cytotoxic", "cytostatic", "mixed")
 
@@ -36,6 +37,12 @@ SCREEN_TABLES = (
         step=lambda task: steps.cluster(task.screen, task.store, task.model),
         figures=_clusters,
         deps=("temporal_distances", "growth_curves", "plates", "scans"),
+    ),
+    TableAsset(
+        "effect_evidence",
+        "What each effect rests on: departure from the controls, growth, loss of cells, signs of death, recovery.",
+        step=lambda task: evidence.gather_evidence(task.screen, task.store, task.model),
+        deps=("temporal_clusters", "temporal_distances", "growth_curves", "plates", "scans"),
     ),
     TableAsset(
         "cluster_scores",

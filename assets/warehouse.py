@@ -21,6 +21,7 @@ _LEAVES = (
     "drug_effects",
     "phenotypes",
     "effect_agreement",
+    "effect_evidence",
     "classifier_scores",
 )
 

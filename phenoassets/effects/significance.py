@@ -58,6 +58,9 @@ class SignificanceRules:
     disagreement: float = 0.1
 
 
+CHANCE: Final = 0.05
+"""Probability at which the band of chance is told."""
+
 TOO_FEW: Final = f"fewer than {MIN_CONTROLS} control wells: how often chance would do the same cannot be told"
 UNSPANNED: Final = "the plate shows a trend that its controls do not span, over the "
 DISAGREE: Final = "the wells disagree: most of them do not depart"
@@ -80,12 +83,24 @@ class _Chance:
         may be a bad one, as any control may: where controls depart as far, they count.
         """
         k = len(self.reference)
-        scaled = departure - 0.5 * float(np.log((1 / n + 1 / k) / (1 + 1 / (k - 1))))
+        scaled = departure - self._shrinks(n)
         z = (scaled - float(self.reference.mean())) / (self.spread * np.sqrt(1 + 1 / k))
         p = float(t_distribution.sf(z, self.freedom_of_one if single else self.freedom))
         if single and (more := int((self.all_controls >= departure).sum())):
             p = max(p, (1 + more) / (1 + len(self.all_controls)))
         return p
+
+    def departure_at(self, p: float, n: int) -> float:
+        """Departure, median control = 1, that means of `n` wells without effect exceed with probability `p`."""
+        k = len(self.reference)
+        freedom = self.freedom_of_one if n == 1 else self.freedom
+        beyond = float(t_distribution.isf(p, freedom)) * self.spread * np.sqrt(1 + 1 / k)
+        return float(np.exp(self.reference.mean() + beyond + self._shrinks(n)))
+
+    def _shrinks(self, n: int) -> float:
+        """Logarithm of how much less means of `n` wells depart than single held-out controls."""
+        k = len(self.reference)
+        return 0.5 * float(np.log((1 / n + 1 / k) / (1 + 1 / (k - 1))))
 
 
 def plate_significance(
@@ -116,7 +131,8 @@ def plate_significance(
     Returns
     -------
     polars.DataFrame
-        plate, condition_id, departure (median control well = 1), p_value?, wells_agree, n_wells, n_controls, and
+        plate, condition_id, departure (median control well = 1), chance_departure? (which one in twenty conditions
+        without effect exceeds), p_value?, wells_agree, n_wells, n_controls, and
         problem? where there is no p.
     """
     rules, significance = rules or EffectRules(), significance or SignificanceRules()
@@ -137,7 +153,7 @@ def plate_significance(
         n, k = int(curve["n_wells"].max()), int(curve["n_controls"].max())  # type: ignore[arg-type]
         row: dict[str, object] = {"plate": name[0], "condition_id": name[1], "n_wells": n, "n_controls": k}
         rows.append(row)
-        row |= {"departure": None, "p_value": None, "wells_agree": True, "problem": TOO_FEW}
+        row |= {"departure": None, "chance_departure": None, "p_value": None, "wells_agree": True, "problem": TOO_FEW}
         own = plates.get((name[0], groups.get(name, "")))
         if own is None:
             continue
@@ -149,6 +165,7 @@ def plate_significance(
             row["problem"] = UNSPANNED + terms
             continue
         alike = 1 if (name[0], groups[name]) in clustered else n
+        row["chance_departure"] = chance.departure_at(CHANCE, alike)
         p = chance.p_value(float(np.log(departure)), alike, single=n == 1)
         if (majority := own.majority(name[1], chance, significance.disagreement)) is not None:
             p, row["wells_agree"] = max(p, chance.p_value(majority, 1, single=True)), False
@@ -160,6 +177,7 @@ _PLATE_SCHEMA: Final = {
     "plate": pl.String(),
     "condition_id": pl.String(),
     "departure": pl.Float64(),
+    "chance_departure": pl.Float64(),
     "p_value": pl.Float64(),
     "wells_agree": pl.Boolean(),
     "n_wells": pl.Int32(),

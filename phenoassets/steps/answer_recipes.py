@@ -121,6 +121,14 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
         curated=True,
         rules=_effect_rules,
     ),
+    "effect_evidence": _Answer(
+        1,
+        lambda screen: [_over_time()(screen), screen.settings.significance.model_dump()],
+        "temporal_distances",
+        (*_CURVES, "well_distances", "position_effects"),
+        ("temporal_clusters",),
+        rules=_effect_rules,
+    ),
     "cluster_scores": _Answer(1, _over_time("window_points"), "temporal_distances", _CURVES, rules=_effect_rules),
     "drug_effects": _Answer(
         1,

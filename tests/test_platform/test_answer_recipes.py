@@ -13,7 +13,7 @@ from phenoassets.store.schemas import TABLES
 
 MODEL = "pixel_pca"
 ANSWERS = tuple(answer_recipes._ANSWERS)
-OVER_TIME = {"temporal_clusters", "cluster_scores", "drug_effects"}
+OVER_TIME = {"temporal_clusters", "effect_evidence", "cluster_scores", "drug_effects"}
 
 
 @pytest.fixture(autouse=True)
@@ -122,4 +122,5 @@ def test_what_is_made_from_a_stale_table_is_recomputed_with_it(answered, store):
     configure(answered, "[trajectories]\nk = 3\n")
     screen = load_screen(answered)
     found = with_dependents(stale_answers(screen, store), screen.settings.makers)
-    assert found == [("temporal_clusters", MODEL), ("drug_effects", MODEL), ("effect_agreement", None)]
+    followers = [("effect_evidence", MODEL), ("drug_effects", MODEL), ("effect_agreement", None)]
+    assert found == [("temporal_clusters", MODEL), *followers]

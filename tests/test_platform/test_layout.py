@@ -65,6 +65,7 @@ WRITTEN_WITH = {
 }
 # Why an asset has no figure.
 WITHOUT_FIGURE = {
+    "effect_evidence": "numbers behind one name at a time, which are read beside it",
     "annotations": "people drew them and have seen them; segmentation_scores shows what they are for",
     "plates": "one row of settings, which the table view shows",
     "scans": "the coverage of scans is drawn with image_quality",
