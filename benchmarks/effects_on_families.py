@@ -153,7 +153,7 @@ def report(half: str, frames: dict[str, pl.DataFrame], families: dict[str, Famil
 
 
 def sensitivity(homes: dict[str, Home]) -> None:
-    """Print what a fifth less and more of each threshold does to balanced accuracy and to names given."""
+    """Print what a fifth less and more of each threshold does to balanced accuracy; of points, which are odd, two."""
     inputs = {name: read_trajectory_inputs(prepare_home(h, None), TableStore(h), MODEL) for name, h in homes.items()}
     chances = {name: chance_of(own) for name, own in inputs.items()}
     truth = {name: pl.read_parquet(h.root / "truth.parquet").rename({"effect": "truth"}) for name, h in homes.items()}
@@ -162,7 +162,7 @@ def sensitivity(homes: dict[str, Home]) -> None:
         value = getattr(EffectRules(), field.name)
         row = []
         for factor in (0.8, 1.0, 1.2):
-            changed = factor * value if isinstance(value, float) else max(1, round(factor * value))
+            changed = factor * value if isinstance(value, float) else value + 2 * ((factor > 1) - (factor < 1))
             rules = replace(EffectRules(), **{field.name: changed})
             frames = [
                 truth[n].join(by_rules(inputs[n], rules, chances[n]), on="condition_id", how="left") for n in homes

@@ -89,3 +89,29 @@ def test_real_frames_are_sharp_until_they_are_blurred(shared):
     limits = limits_of(pictures[::2])
     assert not any(flagged(pictures[1::2], limits))
     assert all(flagged([blurred(p, 5.8) for p in pictures[1::2]], limits))  # 2.5 µm
+
+
+def test_fine_pixels_are_averaged_to_what_the_lens_resolves(frames):
+    image = frames["growing", 1.0][1]
+    fine = np.kron(image, np.ones((2, 2), image.dtype))
+    square = image[4:516, 96:608]  # what fits into twice the largest side
+    assert sharpness(np.kron(square, np.ones((2, 2), image.dtype)), 0.62) == pytest.approx(sharpness(square, 1.24))
+    assert sharpness(fine, 0.62) == pytest.approx(sharpness(image, 1.24), abs=0.1)
+    assert abs(sharpness(fine, 1.24) - sharpness(image, 1.24)) > 0.3
+
+
+def test_focus_that_creeps_in_the_first_scans_does_not_hide_a_blur(frames):
+    first = [pictures[0] for pictures in frames.values()]
+    creeping = [blurred(picture, 0.9 * (i % 3) / 2, i) for i, picture in enumerate(first)]
+    limits = limits_of(creeping)
+    later = [picture for pictures in frames.values() for picture in pictures[1:]]
+    assert not any(flagged(later, limits))
+    assert all(flagged([blurred(picture, 2.0, i) for i, picture in enumerate(later)], limits))
+
+
+def test_another_exposure_is_no_blur(frames):
+    limits = limits_of([pictures[0] for pictures in frames.values()])
+    later = [picture for pictures in frames.values() for picture in pictures[1:]]
+    for factor in (0.8, 1.2):
+        exposed = [np.clip(picture * factor, 0, 255).astype(np.uint8) for picture in later]
+        assert not any(flagged(exposed, limits))
