@@ -38,7 +38,7 @@ from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.treatment_time import treatment_hours
 
-BATCH: Final = 64
+BATCH: Final = 256
 """Images whose rows are written together: the work that a kill can cost."""
 
 _SCANS_AT_ONCE: Final = 8

@@ -76,11 +76,12 @@ class Receipts:
         try:
             rejected = list(self._rejected(plate))
             files = fingerprint_of(self._landing.sources[plate])
+            drawn = list(_roi_sets(self.screen.home.roi_sets(plate)))
         except (PhenoassetsError, OSError):
             return None
         if None in rejected:
             return None
-        return Inputs(files, digest_of(self._made_by, sheets.everything, sheets.profiles, rejected))
+        return Inputs(files, digest_of(self._made_by, sheets.everything, sheets.profiles, rejected, drawn))
 
     def answers_inputs(self) -> Inputs:
         """What a run of the screen's answers would see now."""
@@ -157,6 +158,13 @@ class Receipts:
         models = [model_digest(self.screen, name) for name in settings.models]
         models += [segmenter_digest(name) for name in settings.objects.segmenters]
         return digest_of(settings.model_dump(mode="json"), models, _code_digest())
+
+
+def _roi_sets(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Each ROI set that people drew, and when it last changed."""
+    for path in sorted(folder.glob("*")):
+        state = path.stat()
+        yield path.name, state.st_size, state.st_mtime_ns
 
 
 def files_of_last_run(store: TableStore, plate: str) -> str | None:

@@ -70,7 +70,7 @@ class IncrementalTable:
         """Ids of the images whose rows are written under this recipe."""
         found: set[str] = set()
         for file in self._manifest.files:
-            found.update(self._store.read_file(self._manifest, file, ["image_id"])["image_id"])
+            found.update(self._store.read_file(self._manifest, file, ["image_id"])["image_id"].unique())
         return found
 
     def append(self, frame: pl.DataFrame) -> None:

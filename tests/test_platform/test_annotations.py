@@ -15,6 +15,7 @@ from phenoassets.errors import ImageError, SettingsError
 from phenoassets.figures import objects as figures
 from phenoassets.segmentation.rois import decoded, encoded, read_roi_set, write_roi_set
 from phenoassets.steps import annotated
+from phenoassets.steps.receipts import Receipts
 
 SEG = "classical"
 NAME = "A01_1_phase_000d06h00m"
@@ -109,6 +110,17 @@ def test_a_bad_set_in_the_home_is_named_and_the_others_are_read(plate, out):
     with pytest.raises(ImageError, match=r"plate P1: A02_1_phase_000d06h00m\.zip .*the other sets in .* are read"):
         annotated.read_annotations(plate.screen, plate.store, "P1")
     assert drawn(plate)["image_id"].n_unique() == 1
+
+
+def test_a_plate_is_not_complete_once_a_set_is_put_into_the_home(plate, out):
+    before = Receipts(plate.screen, plate.store).plate_inputs("P1")
+    folder = plate.home.roi_sets("P1")
+    folder.mkdir(parents=True)
+    shutil.copy(out / f"{NAME}.zip", folder)
+    after = Receipts(plate.screen, plate.store).plate_inputs("P1")
+    assert before is not None
+    assert after is not None
+    assert (after.files, after.made_by != before.made_by) == (before.files, True)
 
 
 def test_sets_that_may_have_been_corrected_are_never_written_over(plate, out):
