@@ -13,6 +13,7 @@ import dagster as dg
 import polars as pl
 
 from phenoassets.figures import files
+from phenoassets.models.registry import BASELINES
 from phenoassets.screen.settings import Screen
 from phenoassets.steps import Progress, StepResult
 from phenoassets.store.schemas import TABLES, Vector
@@ -142,12 +143,13 @@ def _asset(
     automation: dg.AutomationCondition[Any] | None,
 ) -> dg.AssetsDefinition:
     spec, key = TABLES[row.table], asset_key(row.table, model)
+    baseline = BASELINES.get(model or "")
     fits = dg.AssetCheckSpec(CHECK, asset=key, blocking=True, description=f"every row of {row.table} fits its schema")
     warns = [dg.AssetCheckSpec(row.warns[0], asset=key, description=row.warns[1])] if row.warns else []
 
     @dg.asset(
         key=key,
-        description=row.about,
+        description=f"{row.about} {model} is {baseline}." if baseline else row.about,
         deps=dependencies(row.deps, None if row.of_every_maker else model, makers),
         partitions_def=PLATES if spec.grain == "plate" else None,
         group_name=group,
@@ -156,7 +158,8 @@ def _asset(
         code_version="1",
         pool=row.pool,
         automation_condition=automation,
-        metadata={"dagster/column_schema": column_schema(row.table), "key": ", ".join(spec.key)},
+        metadata={"dagster/column_schema": column_schema(row.table), "key": ", ".join(spec.key)}
+        | ({"baseline": baseline} if baseline else {}),
         check_specs=[fits, *warns],
     )
     def materialize(

@@ -101,9 +101,21 @@ def own_rows(
         row["shape_effect"] = name_by_shape(hours, distance, null, rules)
         departs = onset(hours, distance, null, rules)
         departs = found.departure_hours if departs is None else departs  # growth alone may depart
-        row["onset_hours"] = departs if effect not in (None, "none") else None
+        row |= onset_scans(hours, departs if effect not in (None, "none") else None)
         rows.append(row | _levels(hours[hours >= 0], distance[hours >= 0], rules))
     return rows
+
+
+def onset_scans(hours: Floats, at: float | None) -> dict[str, object]:
+    """The onset, and the scans since treatment between which it lies: it cannot be known better than they are apart."""
+    if at is None:
+        return {"onset_hours": None, "onset_after_hours": None, "onset_by_hours": None}
+    after, by = hours[(hours >= 0) & (hours <= at + 1e-9)], hours[hours >= at - 1e-9]
+    return {
+        "onset_hours": at,
+        "onset_after_hours": float(after[-1]) if len(after) else 0.0,
+        "onset_by_hours": float(by[0]) if len(by) else None,
+    }
 
 
 def _name(
@@ -143,3 +155,20 @@ def _levels(hours: Floats, distance: Floats, rules: EffectRules) -> dict[str, ob
         "peak_level": float(smooth[peak]),
         "peak_hours": float(hours[peak]),
     }
+
+
+def with_other_features(table: pl.DataFrame, effects: Mapping[str, str | None]) -> pl.DataFrame:
+    """``temporal_clusters`` with what the other feature space says, which the reason tells where they disagree."""
+    if not effects:
+        return table
+    other = pl.DataFrame(
+        {"condition_id": list(effects), "_other": list(effects.values())},
+        schema={"condition_id": pl.String, "_other": pl.String},
+    )
+    space = pl.when(pl.col("features") == "raw").then(pl.lit("sphered")).otherwise(pl.lit("raw"))
+    said = pl.format("{}; by {} features {}", "reason", space, "_other")
+    apart = (pl.col("effect") != pl.col("_other")).fill_null(value=False)
+    joined = table.join(other, on="condition_id", how="left", maintain_order="left")
+    return joined.with_columns(
+        pl.col("_other").alias("other_features_effect"), pl.when(apart).then(said).otherwise("reason").alias("reason")
+    ).select(table.columns)

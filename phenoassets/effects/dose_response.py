@@ -13,10 +13,16 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import least_squares
+from scipy.stats import chi2
+from scipy.stats import f as f_distribution
 
 Floats = npt.NDArray[np.float64]
 
 MIN_DOSES = 4
+FLAT_P = 0.05
+"""P-value of a test of the curve against no change with dose, above which there is no curve."""
+LEAST_FREEDOM = 2
+"""Doses beyond the four parameters that tell a spread where no wells do."""
 MAX_SLOPE = 6.0
 MIN_SLOPE = 0.3
 MIDDLES, SLOPES = 121, 13  # of the grid
@@ -25,6 +31,7 @@ FITTED = "midpoint within the tested range"
 TOO_FEW = f"fewer than {MIN_DOSES} doses"
 FLAT = "no change with dose beyond the noise"
 OUTSIDE = "no midpoint within the tested range"
+NO_SPREAD = "no spread over wells, and too few doses to tell one"
 UNCERTAIN = "a midpoint within the tested range is not certain"
 
 
@@ -58,6 +65,8 @@ def fit_dose_response(
     responses: npt.ArrayLike,
     spreads: npt.ArrayLike | None = None,
     *,
+    at_zero: float | None = None,
+    zero_spread: float | None = None,
     n_boot: int = 200,
     level: float = 0.95,
     seed: int = 0,
@@ -67,14 +76,17 @@ def fit_dose_response(
     The midpoint may lie a dose step outside the tested doses, the slope from 0.3 to 6, and bottom and top three times
     the range of the responses outside them: a rise at the last dose alone does not say where it ends. The answer is a
     midpoint when the responses differ by more than their noise, the midpoint lies within the tested doses, and so does
-    its bootstrap interval, for which responses are drawn again from their spread.
+    its bootstrap interval, for which responses are drawn again from their spread. An F test must tell
+    the curve from no change at all.
 
     Parameters
     ----------
     doses, responses
         Concentrations above 0 and a response each (n,), in any order; not-a-number is left out.
     spreads
-        Standard deviation of each response (n,); by default that about the fitted curve for all.
+        Standard deviation of each response (n,). Where none is known, that about the fitted curve, if doses are enough.
+    at_zero, zero_spread
+        Response without drug and its standard deviation: the curve starts there.
     n_boot
         Draws; 0 leaves the interval empty and the bootstrap out of the answer.
     """
@@ -84,31 +96,49 @@ def fit_dose_response(
     x, y, s = np.log10(x[known]), y[known], s[known]
     if len(np.unique(x)) < MIN_DOSES:
         return DoseResponse(TOO_FEW)
+    tested = x
+    if at_zero is not None and np.isfinite(at_zero):
+        x, y = np.append(x, -np.inf), np.append(y, at_zero)
+        s = np.append(s, np.nan if zero_spread is None else zero_spread)
     if y.max() - y.min() <= 1e-9 * np.abs(y).max():  # alike to rounding
         return DoseResponse(FLAT)
     fitted = _polished(x, y, _search(x, y[None])[0])
-    residual = float(np.sqrt(np.mean((y - _curve(x, *fitted)) ** 2)))
-    s = np.where(np.isfinite(s), s, residual)
-    if y.max() - y.min() <= 4 * float(np.sqrt(np.mean(s**2))):  # ends two standard deviations up and down
+    misfit, freedom = (y - _curve(x, *fitted)) ** 2, len(y) - len(fitted)
+    if not np.isfinite(s).any():
+        if freedom < LEAST_FREEDOM:
+            return DoseResponse(NO_SPREAD)
+        s = np.full(len(y), float(np.sqrt(misfit.sum() / freedom)))
+        p = f_distribution.sf(_gain(y, misfit, np.ones_like(y)) / max(s[0], 1e-300) ** 2, len(fitted) - 1, freedom)
+    else:
+        s = np.where(np.isfinite(s), s, float(np.sqrt(np.nanmean(s**2))))
+        # Where wells tell the spread, what is left of the curve says nothing of it.
+        p = chi2.sf((len(fitted) - 1) * _gain(y, misfit, 1 / np.maximum(s, 1e-150) ** 2), len(fitted) - 1)
+    if p > FLAT_P or y.max() - y.min() <= 4 * float(np.sqrt(np.mean(s**2))):  # ends two standard deviations up and down
         return DoseResponse(FLAT)
     bottom, top, middle, slope = fitted
     shape = {"bottom": float(bottom), "top": float(top), "slope": float(slope)}
-    if not x.min() <= middle <= x.max():
+    if not tested.min() <= middle <= tested.max():
         return DoseResponse(OUTSIDE, **shape)
     low = high = None
     if n_boot:
         rng = np.random.default_rng(seed)
         middles = _search(x, y + s * rng.standard_normal((n_boot, len(y))))[:, 2]
         below, above = np.quantile(middles, [(1 - level) / 2, (1 + level) / 2])
-        if below < x.min() or above > x.max():
+        if below < tested.min() or above > tested.max():
             return DoseResponse(UNCERTAIN, **shape)
         low, high = float(10**below), float(10**above)
     return DoseResponse(FITTED, float(10**middle), low, high, **shape)
 
 
+def _gain(y: Floats, misfit: Floats, weights: Floats) -> float:
+    """Mean square that a curve of four parameters explains beyond a constant."""
+    flat = float((weights * (y - np.average(y, weights=weights)) ** 2).sum())
+    return max(flat - float((weights * misfit).sum()), 0.0) / 3
+
+
 @dataclass(frozen=True)
 class GrowthInhibition:
-    """Growth rate inhibition: ``gr50`` halves the growth rate, ``gr_max`` is the value at the highest dose.
+    """Growth rate inhibition: ``gr50`` halves the growth rate, ``gr_max`` is the lower value of the two highest doses.
 
     GR is 1 without effect, 0 for no growth, below 0 where cells are lost. Each is None where `answer` says why.
     """
@@ -149,7 +179,8 @@ def fit_growth_inhibition(doses: npt.ArrayLike, values: npt.ArrayLike) -> Growth
     told = tuple(float(v) for v in y)
     if not len(y):
         return GrowthInhibition("no growth to measure by")
-    gr_max = float(y[x == x.max()].mean())
+    highest = np.unique(x)[-2:]
+    gr_max = min(float(y[x == dose].mean()) for dose in highest)
     if len(np.unique(x)) < MIN_DOSES:
         return GrowthInhibition(TOO_FEW, told, gr_max=gr_max)
 
@@ -196,10 +227,11 @@ def _bounds(x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Lower and upper bounds (b, 4) of bottom, top, middle and slope for responses (b, n)."""
     low, high = y.min(axis=1), y.max(axis=1)
     margin = 3 * np.maximum(high - low, 1e-12)
-    step = float(np.median(np.diff(np.unique(x))))
+    tested = x[np.isfinite(x)]  # dose 0 lies at minus infinity
+    step = float(np.median(np.diff(np.unique(tested))))
     ones = np.ones_like(low)
-    lower = np.stack([low - margin, low - margin, ones * (x.min() - step), ones * MIN_SLOPE], axis=1)
-    upper = np.stack([high + margin, high + margin, ones * (x.max() + step), ones * MAX_SLOPE], axis=1)
+    lower = np.stack([low - margin, low - margin, ones * (tested.min() - step), ones * MIN_SLOPE], axis=1)
+    upper = np.stack([high + margin, high + margin, ones * (tested.max() + step), ones * MAX_SLOPE], axis=1)
     return lower, upper
 
 

@@ -21,6 +21,7 @@ from phenoassets.effects.dose_response import (
 )
 from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.rules import EffectRules, onset_by_dose_variation, onset_interval
+from phenoassets.models.registry import BASELINES
 from phenoassets.store.schemas import TABLES
 from phenoassets.trajectories.preparation import Floats, combine_plates
 
@@ -127,6 +128,7 @@ def compare_models(clusters: pl.DataFrame) -> pl.DataFrame:
             pl.lit(a).alias("model_a"),
             pl.lit(b).alias("model_b"),
             (pl.col("effect_a") == pl.col("effect_b")).alias("agree"),
+            pl.lit(value=bool({a, b} & BASELINES.keys())).alias("with_baseline"),
         )
         for a, b in combinations(sorted(own), 2)
     ]

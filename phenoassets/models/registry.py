@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,13 +30,17 @@ from phenoassets.models.card import (
 from phenoassets.models.transform import Transform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import torch
 
     from phenoassets.models.base import Model
 
 SHIPPED = Path(__file__).parent / "weights"
+
+BASELINES: Mapping[str, str] = {
+    "convae": "a baseline, as published: its flattened code hardly tells treated wells from controls",
+    "pixel_pca": "a baseline without any network, which hardly tells treated wells from controls",
+}
+"""Shipped models that stand beside the others for comparison; answers are drawn from the primary model."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
     ),
     "phenotypes": _Answer(1, _sections("phenotypes"), answers=("sphered_profiles",)),
     "temporal_clusters": _Answer(
-        2,
+        3,
         lambda screen: [
             _over_time("k", "n_init", "window_points")(screen),
             screen.settings.significance.model_dump(),
@@ -131,7 +131,7 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
     ),
     "cluster_scores": _Answer(1, _over_time("window_points"), "temporal_distances", _CURVES, rules=_effect_rules),
     "drug_effects": _Answer(
-        1,
+        2,
         _over_time("n_bootstrap"),
         "temporal_distances",
         (*_CURVES, "plate_maps"),
@@ -139,7 +139,7 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
         rules=_effect_rules,
     ),
     "effect_agreement": _Answer(
-        1,
+        2,
         lambda screen: screen.settings.makers("temporal_clusters"),
         answers=("temporal_clusters", "curated_effects"),
         every_model=True,

@@ -14,11 +14,13 @@ import numpy as np
 import polars as pl
 
 from phenoassets.effects.clusters import find_clusters
+from phenoassets.effects.conditions import own_rows, with_other_features
 from phenoassets.effects.curation import apply_curation, read_curated, unknown_conditions
 from phenoassets.effects.drugs import compare_models, summarise_drugs
+from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.number_of_clusters import choose_k
 from phenoassets.effects.rules import EffectRules
-from phenoassets.effects.significance import SignificanceRules
+from phenoassets.effects.significance import SignificanceRules, plate_significance, screen_significance
 from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.screen.settings import Screen
 from phenoassets.steps.answer_recipes import answer_recipe
@@ -26,7 +28,7 @@ from phenoassets.steps.provenance import distances_recipe, version_of
 from phenoassets.steps.step import StepResult, nothing_usable, waits_for_treatment
 from phenoassets.store.schemas import TABLES, TREATED_ROLES
 from phenoassets.store.tables import TableStore
-from phenoassets.trajectories.preparation import Preparation, named_recipe
+from phenoassets.trajectories.preparation import Preparation, combine_plates, named_recipe
 from phenoassets.trajectories.treatment_time import elapsed_hours
 
 # Scores grow with the square of the number of curves, and settle long before this many.
@@ -156,6 +158,8 @@ def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
         rules=rules_of(screen),
         positions=courses.positions,
     )
+    other = _effects_in_other_features(screen, store, name, courses)
+    found = replace(found, table=with_other_features(found.table, other))
     frame = pl.concat([found.table, _conditions_without_distances(screen, store, courses, found.table, name)]).sort(
         "condition_id"
     )
@@ -174,12 +178,41 @@ def cluster(screen: Screen, store: TableStore, name: str) -> StepResult:
         store.write("curated_effects", record, model=name, recipe=recipe)
         store.write("temporal_centers", centers.select(TABLES["temporal_centers"].names), model=name, recipe=recipe)
         store.write("temporal_clusters", frame, model=name, recipe=recipe)
+    told = frame.filter(pl.col("effect").is_not_null() & pl.col("other_features_effect").is_not_null())
+    if told.height:
+        apart = int((told["effect"] != told["other_features_effect"]).sum())
+        notes["raw and sphered features disagree on"] = f"{apart} of {told.height} conditions"
     agreeing = frame.filter(pl.col("effect").is_not_null() & pl.col("cluster_effect").is_not_null())
     if agreeing.height:
         share = float((agreeing["effect"] == agreeing["cluster_effect"]).mean())  # type: ignore[arg-type]
         notes["effect is that of the cluster (%)"] = f"{100 * share:.0f}"
     counts = {str(effect): n for effect, n in frame["effect"].value_counts().sort("effect").iter_rows()}
     return StepResult("temporal_clusters", frame.height, frame.height, version_of(frame), {**counts, **notes})
+
+
+def _effects_in_other_features(
+    screen: Screen, store: TableStore, name: str, courses: TrajectoryInputs
+) -> dict[str, str | None]:
+    """Effect of each condition by the feature space that answers are not drawn from; nothing where it is not stored."""
+    settings = screen.settings.trajectories
+    here = pl.col("plate").is_in(courses.plates)
+    chosen = here & (pl.col("metric") == settings.metric) & (pl.col("features") != settings.features)
+    distances = store.scan("temporal_distances", name).filter(chosen).collect()
+    if not distances.height:
+        return {}
+    wells = store.scan("well_distances", name).filter(chosen).collect()
+    gap = preparation_of(screen).max_gap_hours
+    rules, significance = rules_of(screen), significance_of(screen)
+    chance = {}
+    if wells.height:
+        tested = plate_significance(
+            distances, wells, courses.hours, rules=rules, significance=significance, positions=courses.positions
+        )
+        chance = {str(row["condition_id"]): row for row in screen_significance(tested).iter_rows(named=True)}
+    curves = combine_plates(distances, courses.hours, max_gap_hours=gap)
+    growth = GrowthCourses(courses.growth, courses.hours, max_gap_hours=gap)
+    rows = own_rows(curves, growth, rules, chance, significance, stability=False)
+    return {str(row["condition_id"]): None if row["effect"] is None else str(row["effect"]) for row in rows}
 
 
 def unknown_curated_conditions(screen: Screen, store: TableStore) -> str:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phenoassets.effects.clusters import find_clusters
+from phenoassets.effects.conditions import onset_scans, with_other_features
 from phenoassets.effects.number_of_clusters import choose_k
 from phenoassets.effects.rules import (
     EffectRules,
@@ -491,3 +492,24 @@ def test_the_recipes_gap_holds_for_clusters_and_for_scores():
         for gap in (6, 24)
     ]
     assert scores[0]["inertia"][0] != scores[1]["inertia"][0]
+
+
+def test_an_onset_lies_between_two_scans():
+    hours = np.array([-4.0, 0.0, 4.0, 8.0, 12.0])
+    assert onset_scans(hours, 5.0) == {"onset_hours": 5.0, "onset_after_hours": 4.0, "onset_by_hours": 8.0}
+    assert onset_scans(hours, 4.0) == {"onset_hours": 4.0, "onset_after_hours": 4.0, "onset_by_hours": 4.0}
+    assert set(onset_scans(hours, None).values()) == {None}
+
+
+def test_features_that_disagree_say_so_in_the_reason():
+    distances, growth, scans = screen_of({f"L|{name}@1 µM": name for name in COURSES})
+    table = find_clusters(distances, growth, scans, k=4).table
+    names = dict(table.select("condition_id", "effect").iter_rows())
+    first = sorted(names)[0]
+    found = with_other_features(table, names | {first: "mixed" if names[first] != "mixed" else "none"})
+    TABLES["temporal_clusters"].validate(found)
+    told = found.filter(pl.col("reason").str.contains("; by "))
+    assert told["condition_id"].to_list() == [first]
+    space = "sphered" if table["features"][0] == "raw" else "raw"
+    assert f"; by {space} features " in told["reason"][0]
+    assert with_other_features(table, {}).equals(table)

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
+from phenoassets.effects import dose_response
 from phenoassets.effects.dose_response import (
     FITTED,
     FLAT,
+    NO_SPREAD,
     OUTSIDE,
     TOO_FEW,
     UNCERTAIN,
@@ -103,6 +105,43 @@ def test_noise_is_no_dose_response():
     answers = [fit_dose_response(DOSES, 1 + rng.normal(0, 0.1, 5), np.full(5, 0.1)).answer for _ in range(40)]
     assert answers.count(FITTED) <= 2
     assert FLAT in answers
+
+
+def test_one_well_a_dose_and_few_doses_have_no_midpoint():
+    y = curve(DOSES, 1, 8, 0.05, 1.5)
+    assert fit_dose_response(DOSES, y).answer == NO_SPREAD
+    doses = np.geomspace(1e-4, 100, 12)
+    noisy = curve(doses, 1, 8, 0.05, 1.5) + np.random.default_rng(0).normal(0, 0.2, 12)
+    assert fit_dose_response(doses, noisy).answer == FITTED
+
+
+def test_the_f_test_against_flat_is_the_extra_sum_of_squares(monkeypatch):
+    rng = np.random.default_rng(4)
+    doses = np.geomspace(1e-3, 10, 12)
+    flat = [fit_dose_response(doses, 1 + rng.normal(0, 0.1, 12), n_boot=0).answer for _ in range(60)]
+    assert flat.count(FITTED) + flat.count(OUTSIDE) <= 6
+    y = curve(doses, 1, 1.4, 0.1, 2.0) + rng.normal(0, 0.02, 12)
+    assert fit_dose_response(doses, y).answer == FITTED
+    monkeypatch.setattr(dose_response, "FLAT_P", 0.0)
+    assert fit_dose_response(doses, y).answer == FLAT
+
+
+def test_dose_zero_anchors_the_curve():
+    # At the lowest dose the response is half already: without dose 0 nothing says where it starts.
+    y = curve(DOSES, 1, 8, 0.002, 1.0)
+    anchored = fit_dose_response(DOSES, y, np.full(5, 0.1), at_zero=1.0, zero_spread=0.05)
+    assert anchored.answer == FITTED
+    assert anchored.midpoint == pytest.approx(0.002, rel=0.1)
+    assert anchored.bottom == pytest.approx(1.0, abs=0.05)
+    free = fit_dose_response(DOSES, y, np.full(5, 0.1))
+    assert (
+        free.answer != FITTED or free.midpoint_high / free.midpoint_low > anchored.midpoint_high / anchored.midpoint_low
+    )
+
+
+def test_gr_max_is_the_lower_value_of_the_two_highest_doses():
+    assert fit_growth_inhibition(DOSES, [1, 0.9, 0.4, -0.2, 0.1]).gr_max == pytest.approx(-0.2)
+    assert fit_growth_inhibition(DOSES, [1, 0.9, 0.4, 0.3, 0.1]).gr_max == pytest.approx(0.1)
 
 
 def test_too_few_doses_are_said():

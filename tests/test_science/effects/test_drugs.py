@@ -136,7 +136,19 @@ def clusters_of(effects, model="m"):
             "peak_hours": 1.0,
             "onset_hours": None,
         }
-        | dict.fromkeys(("silhouette", "p_value", "q_value", "probability", "n_wells", "n_controls")),
+        | dict.fromkeys(
+            (
+                "onset_after_hours",
+                "onset_by_hours",
+                "other_features_effect",
+                "silhouette",
+                "p_value",
+                "q_value",
+                "probability",
+                "n_wells",
+                "n_controls",
+            )
+        ),
         schema={c.name: c.dtype for c in TABLES["temporal_clusters"].columns},
     )
 
