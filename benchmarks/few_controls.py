@@ -42,16 +42,16 @@ def materialize(seed: int, folder: Path) -> TableStore:
 def effects(store: TableStore, features: str) -> pl.DataFrame:
     """Effect of each condition by distances in one feature space."""
     plate = store.plates("plates")[0]
-    distances = trajectories.distance_to_control(
+    found = trajectories.measure_plate(
         store.read("well_profiles", MODEL, plate),
         store.read("plate_maps", plate=plate),
         store.read("scans", plate=plate),
         metrics=["euclidean"],
         features=[features],
     )
-    return find_clusters(
-        distances, store.read("growth_curves"), elapsed_hours(store.read("plates"), store.read("scans")), k=3
-    ).table
+    hours = elapsed_hours(store.read("plates"), store.read("scans"))
+    growth = store.read("growth_curves")
+    return find_clusters(found.conditions, growth, hours, k=3, wells=found.wells, positions=found.positions).table
 
 
 def main() -> None:
