@@ -8,9 +8,9 @@ own code, tables. Whether something is run is the caller's.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -155,9 +155,17 @@ class Receipts:
     @cached_property
     def _made_by(self) -> str:
         settings = self.screen.settings
-        models = [model_digest(self.screen, name) for name in settings.models]
-        models += [segmenter_digest(name) for name in settings.objects.segmenters]
+        models = [_digest_or_fault(partial(model_digest, self.screen, name)) for name in settings.models]
+        models += [_digest_or_fault(partial(segmenter_digest, name)) for name in settings.objects.segmenters]
         return digest_of(settings.model_dump(mode="json"), models, _code_digest())
+
+
+def _digest_or_fault(digest: Callable[[], str]) -> str:
+    """A digest, or why there is none: a model that cannot be loaded fails its own assets and no others."""
+    try:
+        return digest()
+    except PhenoassetsError as error:
+        return str(error)
 
 
 def _roi_sets(folder: Path) -> Iterator[tuple[str, int, int]]:

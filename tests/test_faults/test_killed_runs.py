@@ -47,7 +47,7 @@ def usual_seconds(tmp_path_factory, virtual_exports):
     return time.monotonic() - started - STARTING
 
 
-@pytest.mark.parametrize("number", range(int(os.environ.get("KILLED_RUNS", "2"))))
+@pytest.mark.parametrize("number", range(int(os.environ.get("KILLED_RUNS", "1"))))
 def test_a_run_that_is_killed_at_any_moment_and_run_again_ends_as_if_undisturbed(
     tmp_path, virtual_exports, made_home, usual_seconds, number
 ):

@@ -28,9 +28,8 @@ def test_events_hold_small_thumbnails_and_the_home_holds_the_figures(made_home):
     groups = (plates, catalogue, images, embeddings, profiles, trajectories, effects)
     rows = [row for group in groups for rows in ("PLATE_TABLES", "SCREEN_TABLES") for row in getattr(group, rows, ())]
     kept = list((made_home.root / "figures").rglob("*.png"))
-    runs, rest = divmod(found.materializations, len(rows) + 1)  # one plate, one model, and the warehouse
-    assert runs >= 1  # tests that share this home may have run it again
-    assert rest == 0
+    assert found.materializations >= len(rows) + 1  # one plate, one model, and the warehouse
+    runs = -(-found.materializations // (len(rows) + 1))  # tests that share this home may have run some of it again
     assert {path.relative_to(made_home.root / "figures").parts[0] for path in kept} <= set(TABLES)
     most = files.FIRST_THUMBNAIL_BYTES + len("data:image/avif;base64,")
     assert found.in_figures > 2 * most * len(kept)  # the figures themselves would not fit

@@ -17,7 +17,6 @@ from phenoassets.steps import calibration, catalogue, plates
 from phenoassets.steps.rejected import one_cause, reject
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore
-from sensors.exports import _warnings
 
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,Drug,1,uM\n"
 
@@ -117,7 +116,7 @@ def test_exports_that_are_away_are_said_once_for_all_plates(tmp_path):
 def test_entries_that_are_no_files_are_among_the_sensors_warnings(tmp_path):
     os.mkfifo(tmp_path / "queue.tif")
     seen = poll(tmp_path, FileLedger(tmp_path / "watch"), WatchState(), WatchSettings(), 0.0)
-    (line,) = _warnings(seen)
+    (line,) = seen.sweep.warnings()
     assert line.startswith("queue.tif in ")
     assert line.endswith("is a pipe, not a file; remove it")
 

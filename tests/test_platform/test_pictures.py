@@ -314,7 +314,8 @@ def test_every_picture_is_drawn_from_a_full_home(full, name):
 
 
 def test_every_picture_is_tried():
-    assert set(ALL) == {n for group in GROUPS for n in figures_of(group) if not n.startswith("_")}
+    elsewhere = {"metrics"}  # of a vendor's table, which this home has not: test_vendor_metrics.py
+    assert set(ALL) | elsewhere == {n for group in GROUPS for n in figures_of(group) if not n.startswith("_")}
 
 
 @pytest.mark.usefixtures("no_faults")
