@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from phenoassets.errors import ExportError, ImageError, PhenoassetsError, ProfileError, StalenessError, as_argument
 from phenoassets.imaging.correction import RECIPES
@@ -130,14 +131,11 @@ def _calibrate_channel(
             f"the first because: {failed[0][1]}"
         )
     limits = estimate_limits(_quality_frame(read))
-    usable = [
-        (screen.exports / row["path"], row["page"])
-        for row in chosen.join(_quality_frame(read), on="image_id", how="semi", maintain_order="left").to_dicts()
-    ]
+    usable = chosen.join(_quality_frame(read), on="image_id", how="semi", maintain_order="left").to_dicts()
     flat = False
     try:
         estimate = ESTIMATORS[screen.settings.correction.estimator]
-        light = estimate(read_image(*usable[n]) for n in spread(len(usable)))
+        light = estimate(_pixels(screen, usable[n]) for n in spread(len(usable)))
     except ImageError as error:
         if channel == PHASE or error.reason != "no_illumination":
             raise ProfileError(f"plate {plate}, channel {channel}: {error}") from error
@@ -160,11 +158,15 @@ def _calibrate_channel(
     return row, flat
 
 
+def _pixels(screen: Screen, row: dict[str, Any]) -> NDArray[Any]:
+    """The picture that was catalogued as `row`, and no other that stands in its place by now."""
+    return read_image(screen.exports / row["path"], row["page"], sha256=row["sha256"])
+
+
 def _measured(screen: Screen) -> Callable[[dict[str, Any]], dict[str, Any] | ImageError]:
     def one(row: dict[str, Any]) -> dict[str, Any] | ImageError:
         try:
-            pixels = read_image(screen.exports / row["path"], row["page"], sha256=row["sha256"])
-            grey = measure_grey(pixels, row["channel"], screen.plate_row(row["plate"])["um_per_pixel"])
+            grey = measure_grey(_pixels(screen, row), row["channel"], screen.plate_row(row["plate"])["um_per_pixel"])
             found = grey | {"confluence": None, "bright_bodies": None, "dead_bodies": None}
         except ImageError as error:
             return error
