@@ -86,7 +86,7 @@ def run_screen(
         Models to run.
     again
         Run what is complete too.
-    tell
+    log
         Called with one line a plate.
     """
     outcome = RunResult()

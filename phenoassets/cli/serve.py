@@ -39,7 +39,7 @@ def serve(screen: Screen, *, host: str, port: int, read_only: bool, log: Callabl
         Where to listen; loopback unless asked otherwise.
     read_only
         Serve viewers: nothing can be started or changed, and no sensor runs.
-    tell
+    log
         Called with the address, once it answers.
 
     Raises

@@ -18,9 +18,8 @@ from phenoassets.effects.population import Growth, read_population
 from phenoassets.effects.probability import name_stability
 from phenoassets.effects.rules import EffectRules, Judgement, judge_effect, name_by_shape, onset, response_height
 from phenoassets.effects.significance import SignificanceRules, significant_effect
+from phenoassets.trajectories.intervals import NORMAL_WIDTH
 from phenoassets.trajectories.preparation import Floats, rolling_median, split_condition
-
-_INTERVAL_WIDTH = 2 * 1.959964  # standard deviations of a normal distribution's 95 % interval
 
 
 def condition_effects(
@@ -142,7 +141,7 @@ def _scatter(curve: pl.DataFrame, usual: float) -> float:
     """Standard deviation of the logarithm of a distance by its 95 % interval; `usual` where it has none."""
     ratio = curve.filter((pl.col("elapsed_hours") >= 0) & (pl.col("low") > 0))
     values = (ratio["high"] / ratio["low"]).log().drop_nulls()
-    return float(values.median()) / _INTERVAL_WIDTH if values.len() else usual  # type: ignore[arg-type]
+    return float(values.median()) / NORMAL_WIDTH if values.len() else usual  # type: ignore[arg-type]
 
 
 def _levels(hours: Floats, distance: Floats, rules: EffectRules) -> dict[str, object]:

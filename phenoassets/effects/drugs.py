@@ -23,9 +23,8 @@ from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.rules import EffectRules, onset_by_dose_variation, onset_interval
 from phenoassets.models.registry import BASELINES
 from phenoassets.store.schemas import TABLES
+from phenoassets.trajectories.intervals import NORMAL_WIDTH
 from phenoassets.trajectories.preparation import Floats, combine_plates
-
-_TWO_SIDED_95 = 2 * 1.959964  # widths of a normal distribution's 95 % interval in standard deviations
 
 
 def summarise_drugs(
@@ -181,7 +180,7 @@ def _levels(
         if shared.is_empty():  # it begins after another dose's recording ended
             continue
         hours, distance = _column(shared, "elapsed_hours"), _column(shared, "distance")
-        spread = (_column(shared, "high") - _column(shared, "low")) / _TWO_SIDED_95
+        spread = (_column(shared, "high") - _column(shared, "low")) / NORMAL_WIDTH
         end = hours >= last - rules.end_hours
         out[0, i], out[1, i] = distance[end].mean(), spread[end].mean()
         out[2, i] = np.trapezoid(distance, hours) / (hours[-1] - hours[0]) if len(hours) > 1 else distance[0]

@@ -137,7 +137,7 @@ def plate_lock(
         Whose lock; or `SCREEN_LOCK`, `SERVER_LOCK`, `VIEWS_LOCK`.
     wait_seconds
         How long another holder is waited for.
-    tell
+    log
         Called with one line when a lock is waited for or a stale one is broken.
     poll_seconds
         Time between two looks.

@@ -20,6 +20,9 @@ Flags = npt.NDArray[np.bool_]
 UNEQUAL_SPREAD: Final = 0.01
 """P-value of an F test below which replicates are held to scatter more than controls, and stand for themselves."""
 
+NORMAL_WIDTH: Final = 2 * 1.959964
+"""Width of a normal distribution's 95 % interval in standard deviations: by it ``low`` and ``high`` tell a spread."""
+
 
 @dataclass(frozen=True)
 class Influence:
