@@ -14,7 +14,7 @@ import polars as pl
 
 from phenoassets.figures import files
 from phenoassets.models.registry import BASELINES
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps import Progress, StepResult
 from phenoassets.store.schemas import TABLES, Vector
 from phenoassets.store.tables import TableStore

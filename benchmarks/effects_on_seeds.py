@@ -23,7 +23,7 @@ from phenoassets.effects.clusters import center_effect, find_clusters
 from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.rules import EffectRules
 from phenoassets.effects.truth import agreement
-from phenoassets.screen.settings import Trajectories
+from phenoassets.screen.sections import Trajectories
 from phenoassets.sql.query import run_query
 from phenoassets.steps.effects import preparation_of, read_trajectory_inputs
 from phenoassets.store.home import Home

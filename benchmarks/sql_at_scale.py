@@ -18,7 +18,7 @@ from pathlib import Path
 import google_crc32c
 import polars as pl
 
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.sql.database import write_database
 from phenoassets.sql.query import run_query
 from phenoassets.store.home import Home

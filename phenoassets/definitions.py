@@ -15,7 +15,8 @@ import dagster as dg
 from assets import catalogue, classifiers, effects, embeddings, images, objects, plates, profiles, trajectories
 from assets.factory import table_assets
 from assets.warehouse import WAREHOUSE, refresh_condition, warehouse_asset
-from phenoassets.screen.settings import ScreenSettings, load_screen
+from phenoassets.screen.loading import load_screen
+from phenoassets.screen.settings import ScreenSettings
 from phenoassets.store.home import Home
 from resources.compute_device import ComputeDevice
 from resources.reporter import Reporter

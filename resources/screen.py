@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from phenoassets.screen.settings import Screen, load_screen
+from phenoassets.screen.loading import Screen, load_screen
 from phenoassets.store.home import Home
 
 

@@ -20,8 +20,8 @@ from phenoassets.planning import exports as planning
 from phenoassets.planning.exports import Request, WatchState
 from phenoassets.planning.landing_watch import FileLedger, poll
 from phenoassets.planning.plate_requests import apply_plate_requests
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import vessels_of
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.receipts import files_of_last_run
 from phenoassets.store.tables import TableStore
 from resources.screen import ScreenResource

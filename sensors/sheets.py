@@ -20,8 +20,9 @@ from phenoassets.planning.exports import rules_of
 from phenoassets.planning.plate_requests import removed_plates
 from phenoassets.planning.sheet_digests import read_sheets, tables_of_sheets
 from phenoassets.planning.sheets import SheetRequest, SheetState, StaleAnswers, open_run_keys, plan_sheets
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import landing_of
-from phenoassets.screen.settings import Screen, ScreenSettings
+from phenoassets.screen.settings import ScreenSettings
 from phenoassets.sql.database import database_differences
 from phenoassets.steps.answer_recipes import StaleAnswer, stale_answers, with_dependents
 from phenoassets.store.tables import TableStore

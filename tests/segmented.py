@@ -4,7 +4,7 @@ import numpy as np
 import tifffile
 from skimage.draw import disk
 
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps import calibration, catalogue, images, objects, plates, profiles
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore

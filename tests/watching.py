@@ -5,7 +5,7 @@ import json
 import dagster as dg
 
 from assets.factory import PLATE_PARTITION
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.store.home import Home
 from phenoassets.store.schemas import TABLES

@@ -16,7 +16,7 @@ import tifffile
 from phenoassets.errors import ImageError, SettingsError
 from phenoassets.imaging.labels import LabelStore
 from phenoassets.imaging.store import image_shape
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.segmentation.rois import write_roi_set
 from phenoassets.steps.annotated import (
     ENDINGS,

@@ -14,8 +14,9 @@ import tomlkit
 
 from phenoassets.errors import ExportError, PhenoassetsError, SettingsError, StoreError
 from phenoassets.planning.plate_requests import removed_plates
+from phenoassets.screen.loading import Screen, load_screen
 from phenoassets.screen.plate_files import landing_of
-from phenoassets.screen.settings import Screen, exports_folder, load_screen, read_settings
+from phenoassets.screen.settings import exports_folder, read_settings
 from phenoassets.sql.database import repair_moved_database, write_database
 from phenoassets.store.home import Home, check_plate_name
 from phenoassets.store.tables import TableStore, atomic_path, translated

@@ -14,8 +14,8 @@ import polars as pl
 
 from phenoassets.incucyte.landing import Landing
 from phenoassets.incucyte.plate_maps.conditions import folded
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.screen_maps import ScreenMaps
-from phenoassets.screen.settings import Screen
 from phenoassets.store.schemas import CONTROL_ROLE
 
 SHORTEST_ALIKE = 5

@@ -20,8 +20,8 @@ import polars as pl
 from phenoassets.errors import ImageError, as_argument
 from phenoassets.imaging.reading import picture_digest
 from phenoassets.planning.landing_watch import FileLedger, Sweep, observe
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import landing_of, vessels_of
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.rejected import reject, write_rejected
 from phenoassets.store.tables import TableStore
 

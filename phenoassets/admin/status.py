@@ -18,9 +18,9 @@ import polars as pl
 
 from phenoassets.errors import PhenoassetsError, StoreError
 from phenoassets.incucyte.landing import Landing
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import confluence_table, list_plate, metric_tables
 from phenoassets.screen.screen_maps import ScreenMaps
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.plates import plate_map_now, plate_row_now
 from phenoassets.steps.provenance import (
     calibration_of,

@@ -106,7 +106,7 @@ def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str |
 @ESCAPED
 def sql(query: str, homes: tuple[Path, ...], kind: str, escaped: bool) -> None:
     """Ask QUERY of the tables; several homes get a column `screen`: its name, or the home's folder."""
-    from phenoassets.screen.settings import load_screen
+    from phenoassets.screen.loading import load_screen
     from phenoassets.sql.database import repair_moved_database
     from phenoassets.sql.query import print_result, run_query
 

@@ -19,8 +19,8 @@ from phenoassets.cli.instance import instance_of
 from phenoassets.errors import SettingsError, StoreError, as_argument
 from phenoassets.planning.landing_watch import FileLedger
 from phenoassets.planning.plate_requests import Kind, make_plate_request
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import landing_of
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.receipts import forget_receipt
 from phenoassets.store.home import Home, check_plate_name
 from phenoassets.store.locks import plate_lock

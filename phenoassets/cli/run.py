@@ -19,8 +19,8 @@ from phenoassets.admin.homes import bytes_to_come, plates_to_run, require_space
 from phenoassets.admin.status import treatment_time_problem
 from phenoassets.cli.instance import instance_of
 from phenoassets.errors import PhenoassetsError
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import list_plate
-from phenoassets.screen.settings import Screen
 from phenoassets.sql.database import database_differences, write_database
 from phenoassets.steps.effects import unknown_curated_conditions
 from phenoassets.steps.receipts import Receipts

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from phenoassets.cli.instance import dagster_folder, instance_of
 from phenoassets.errors import StoreError
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.locks import SERVER_LOCK, LockHeldError, plate_lock
 
 _CHECKOUT = Path(__file__).resolve().parents[2]

@@ -23,9 +23,9 @@ from phenoassets.planning.exports import PlateWatch as Watched
 from phenoassets.planning.exports import WatchState, retry_at, rules_of
 from phenoassets.planning.plate_requests import removed_plates
 from phenoassets.planning.sheets import SheetRecord, SheetState
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import landing_of
 from phenoassets.screen.screen_maps import read_screen_maps
-from phenoassets.screen.settings import Screen
 from phenoassets.sql.database import database_differences, repair_moved_database
 from phenoassets.steps.answer_recipes import stale_answers
 from phenoassets.store.schemas import TABLES, Vector

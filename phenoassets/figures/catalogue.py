@@ -5,7 +5,7 @@ from __future__ import annotations
 from phenoassets.figures.drawing import images as plots
 from phenoassets.figures.image_cells import IMAGE_KEY, raw_finder, scans_to_show, wells_to_show
 from phenoassets.figures.safely import never_failing
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.tables import TableStore
 
 

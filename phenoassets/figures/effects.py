@@ -17,7 +17,7 @@ from phenoassets.figures.drawing import curves as curve_plots
 from phenoassets.figures.drawing.answers import condition_text
 from phenoassets.figures.drawing.likeness import Alignment, Leaf
 from phenoassets.figures.safely import never_failing
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.effects import preparation_of, read_trajectory_inputs
 from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.preparation import Trajectories, combine_plates, prepare_trajectories

@@ -9,7 +9,7 @@ from phenoassets.figures.drawing import maps
 from phenoassets.figures.safely import never_failing
 from phenoassets.profiles import vectors
 from phenoassets.projection import principal_components
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.tables import TableStore
 
 MAX_IMAGES = 3000

@@ -13,7 +13,7 @@ from phenoassets.figures import fetch
 from phenoassets.figures.drawing.style import number
 from phenoassets.imaging.reading import read_image
 from phenoassets.imaging.store import PlateStore
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.schemas import CONTROL_ROLE
 from phenoassets.store.tables import TableStore
 

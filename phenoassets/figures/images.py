@@ -11,7 +11,7 @@ from phenoassets.figures.drawing import plates as plate_plots
 from phenoassets.figures.image_cells import IMAGE_KEY, corrected_finder, raw_finder, scans_to_show, wells_to_show
 from phenoassets.figures.safely import never_failing
 from phenoassets.incucyte.wells import row_and_column
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.tables import TableStore
 
 

@@ -19,7 +19,7 @@ from phenoassets.figures.safely import never_failing
 from phenoassets.imaging.labels import LabelStore
 from phenoassets.imaging.store import PlateStore
 from phenoassets.incucyte.wells import row_and_column
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.segmentation.measurements import rim
 from phenoassets.store.schemas import CONTROL_ROLE, TREATED_ROLES
 from phenoassets.store.tables import TableStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from phenoassets.figures.drawing import plates as plate_plots
 from phenoassets.figures.safely import never_failing
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.tables import TableStore
 
 

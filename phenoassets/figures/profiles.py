@@ -14,7 +14,7 @@ from phenoassets.figures.drawing import choices, maps
 from phenoassets.figures.safely import never_failing
 from phenoassets.profiles import answer_channel, endpoint_profiles, vectors
 from phenoassets.projection import Floats, principal_components, relative_distances, similar_first, standardized
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.schemas import CONTROL_ROLE
 from phenoassets.store.tables import TableStore
 

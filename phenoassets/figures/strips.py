@@ -11,7 +11,7 @@ from phenoassets.figures.drawing import images as image_plots
 from phenoassets.figures.drawing.answers import condition_text
 from phenoassets.figures.image_cells import IMAGE_KEY, FindImage, corrected_finder, raw_finder
 from phenoassets.figures.safely import never_failing
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.plate_maps import with_control_group
 from phenoassets.store.schemas import CONTROL_ROLE
 from phenoassets.store.tables import TableStore

@@ -7,7 +7,7 @@ import polars as pl
 from phenoassets.figures import fetch
 from phenoassets.figures.drawing import curves as curve_plots
 from phenoassets.figures.safely import never_failing
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.tables import TableStore
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal
 
 from phenoassets.errors import ExportError
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 
 RunOutcome = Literal["running", "succeeded", "failed", "canceled"]
 Status = Literal["watching", "requested", "done", "failed", "given_up", "canceled", "removed"]

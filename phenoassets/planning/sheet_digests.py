@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from phenoassets.errors import PhenoassetsError
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import confluence_table, find_plate_map, metric_tables
 from phenoassets.screen.screen_maps import read_screen_maps
-from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
+from phenoassets.screen.sections import DISTANCE_SETTINGS
 from phenoassets.store.tables import TableStore, digest_of
 
 

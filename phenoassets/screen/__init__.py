@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from phenoassets.screen.settings import Screen, ScreenSettings, load_screen
+from phenoassets.screen.loading import Screen, load_screen
+from phenoassets.screen.settings import ScreenSettings
 
 __all__ = ["Screen", "ScreenSettings", "load_screen"]

@@ -20,7 +20,7 @@ from phenoassets.incucyte.metric_tables import is_metric_table
 from phenoassets.incucyte.plate_maps.reading import PLATE_MAP_SUFFIXES
 from phenoassets.incucyte.textfile import decode
 from phenoassets.incucyte.walking import is_ignored, is_image_file, list_folder
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 
 _METRIC_SUFFIXES: Final = (".txt", ".csv", ".tsv")
 

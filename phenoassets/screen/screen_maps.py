@@ -20,8 +20,8 @@ from phenoassets.incucyte.plate_maps.formats import layout_bytes
 from phenoassets.incucyte.plate_maps.layout import MappedWell
 from phenoassets.incucyte.plate_maps.reading import as_table, read_wells
 from phenoassets.incucyte.plate_maps.vocabulary import Vocabulary, agree
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import find_plate_map, landing_of
-from phenoassets.screen.settings import Screen
 
 
 @dataclass(frozen=True)

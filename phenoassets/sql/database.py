@@ -15,7 +15,7 @@ from typing import Final, Literal
 import duckdb
 
 from phenoassets.errors import StoreError
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.sql.views import create_views
 from phenoassets.store.locks import VIEWS_LOCK, plate_lock
 from phenoassets.store.schemas import TABLES

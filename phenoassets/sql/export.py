@@ -16,7 +16,7 @@ from typing import Final, Literal
 import duckdb
 
 from phenoassets.errors import PhenoassetsError, StoreError
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.sql.views import connect, damaged_file
 from phenoassets.store.schemas import TABLES, Table, Vector
 from phenoassets.store.tables import atomic_path

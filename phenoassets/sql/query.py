@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 from phenoassets.errors import PhenoassetsError
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.sql.export import FORMULA
 from phenoassets.sql.views import connect, damaged_file, escaped, verify_tables
 from phenoassets.store.home import Home

@@ -17,7 +17,7 @@ import duckdb
 import polars as pl
 
 from phenoassets.errors import StoreError
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.store.manifest import Manifest
 from phenoassets.store.schemas import TABLES, Table, Vector
 from phenoassets.store.tables import TableStore, unreadable

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from phenoassets.errors import ImageError
 from phenoassets.imaging.store import PlateStore, image_shape
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.segmentation import VIEWS, find_objects, score
 from phenoassets.segmentation.rois import boxes, decoded, encoded, read_roi_set
 from phenoassets.steps.provenance import objects_recipe, version_of

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from phenoassets.effects.rules import EffectRules
 from phenoassets.errors import PhenoassetsError
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.provenance import current_profile_recipe, distances_recipe
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore, digest_of

@@ -19,7 +19,7 @@ from phenoassets.imaging.estimators import ESTIMATORS
 from phenoassets.imaging.illumination import spread
 from phenoassets.imaging.quality import PHASE, estimate_limits, measure_grey
 from phenoassets.imaging.reading import read_image
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.provenance import calibration_digest, calibration_of, version_of
 from phenoassets.steps.rejected import reject, write_rejected
 from phenoassets.steps.step import Progress, StepResult, no_progress

@@ -19,8 +19,8 @@ from phenoassets.imaging.reading import picture_digest, pixels_digest, read_head
 from phenoassets.incucyte.names import channel_in, parse_image_name
 from phenoassets.incucyte.scans import scan_table, with_times
 from phenoassets.planning.landing_watch import FileLedger
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import list_plate, source_of
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.duplicates import reimport_hint, require_one_origin, resolve
 from phenoassets.steps.provenance import version_of
 from phenoassets.steps.rejected import DUPLICATE, duplicate, one_cause, reject, write_rejected

@@ -22,7 +22,8 @@ from phenoassets.learning.hybrid import HybridClassifier
 from phenoassets.learning.metadata import encoded_metadata
 from phenoassets.learning.splits import Fold
 from phenoassets.profiles import answer_channel, vectors
-from phenoassets.screen.settings import Classifier, Screen
+from phenoassets.screen.loading import Screen
+from phenoassets.screen.sections import Classifier
 from phenoassets.segmentation.measurements import PROFILED, crops
 from phenoassets.steps.provenance import features_recipe, require_recipe, version_of
 from phenoassets.steps.step import StepResult

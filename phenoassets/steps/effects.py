@@ -22,7 +22,7 @@ from phenoassets.effects.number_of_clusters import choose_k
 from phenoassets.effects.rules import EffectRules
 from phenoassets.effects.significance import SignificanceRules, plate_significance, screen_significance
 from phenoassets.errors import PhenoassetsError, ProfileError
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.provenance import distances_recipe, version_of
 from phenoassets.steps.step import StepResult, nothing_usable, waits_for_treatment

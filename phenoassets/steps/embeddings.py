@@ -18,7 +18,7 @@ from phenoassets.errors import ModelError, as_argument
 from phenoassets.imaging.store import PlateStore, ShardReader
 from phenoassets.models import load_model
 from phenoassets.models.base import Model
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.float_images import float_scales, scaled
 from phenoassets.steps.provenance import (
     calibration_of,

@@ -6,7 +6,7 @@ In go the screen's distances, growth and names; out comes ``effect_evidence``. N
 from __future__ import annotations
 
 from phenoassets.effects.evidence import effect_evidence
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.effects import preparation_of, read_trajectory_inputs, rules_of, significance_of
 from phenoassets.steps.provenance import version_of

@@ -23,7 +23,7 @@ from phenoassets.imaging.reading import TRANSIENT_REASONS, read_image
 from phenoassets.imaging.store import PlateStore
 from phenoassets.imaging.stream import correct_images, measure_images
 from phenoassets.imaging.widening import copy_wider, is_too_narrow
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.duplicates import reimport_hint
 from phenoassets.steps.provenance import calibration_of, correction_recipe, version_of
 from phenoassets.steps.rejected import reject, write_rejected

@@ -20,7 +20,7 @@ from phenoassets.errors import ModelError, PhenoassetsError, ProfileError, Setti
 from phenoassets.imaging.confluence import checked_um
 from phenoassets.imaging.labels import GROUP, LabelStore, label_names
 from phenoassets.imaging.store import PlateStore, ShardReader
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.segmentation import find_objects, load_segmenter
 from phenoassets.segmentation.counts import well_counts
 from phenoassets.segmentation.measurements import features, object_rows

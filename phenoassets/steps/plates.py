@@ -12,9 +12,9 @@ import polars as pl
 from phenoassets.errors import SettingsError
 from phenoassets.incucyte.plate_maps.reading import as_table
 from phenoassets.incucyte.textfile import nfc
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import find_plate_map, list_plate
 from phenoassets.screen.screen_maps import ScreenMaps, plate_wells, read_screen_maps
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.provenance import version_of
 from phenoassets.steps.step import StepResult
 from phenoassets.store.schemas import TABLES

@@ -17,7 +17,7 @@ from phenoassets.normalization import Normalization, normalize
 from phenoassets.normalization_sweep import candidates, chosen_recipe, sweep
 from phenoassets.phenotypes import map_phenotypes
 from phenoassets.profiles import answer_channel, combine_channels, endpoint_profiles, well_profiles
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.segmentation.counts import feature_profiles
 from phenoassets.segmentation.measurements import PROFILED
 from phenoassets.sphering import Spherizer

@@ -17,7 +17,8 @@ from phenoassets.errors import ProfileError, StalenessError
 from phenoassets.imaging.confluence import checked_um
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.models import load_card
-from phenoassets.screen.settings import DISTANCE_SETTINGS, Screen
+from phenoassets.screen.loading import Screen
+from phenoassets.screen.sections import DISTANCE_SETTINGS
 from phenoassets.segmentation import load_segmenter
 from phenoassets.segmentation.measurements import PROFILED
 from phenoassets.store.digests import frame_digest

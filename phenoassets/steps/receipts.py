@@ -21,8 +21,8 @@ from phenoassets.errors import PhenoassetsError
 from phenoassets.incucyte.landing import Landing
 from phenoassets.planning.landing_watch import fingerprint_of
 from phenoassets.planning.sheet_digests import Sheets, read_sheets
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import landing_of
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.provenance import model_digest, segmenter_digest
 from phenoassets.steps.rejected import DUPLICATE
 from phenoassets.store.home import Home

@@ -24,7 +24,7 @@ from phenoassets.retrieval import (
     percent_replicating,
     precision_at_k,
 )
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.provenance import version_of
 from phenoassets.steps.step import StepResult, waits_for_treatment

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.catalogue import image_ids
 from phenoassets.steps.provenance import version_of
 from phenoassets.steps.rejected import DUPLICATE

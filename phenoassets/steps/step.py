@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from phenoassets.errors import NotTreatedYetError, ProfileError
-from phenoassets.screen.settings import Screen
+from phenoassets.screen.loading import Screen
 from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore, digest_of

@@ -14,8 +14,8 @@ from phenoassets.imaging.flag_shares import flag_shares
 from phenoassets.incucyte.metric_tables import read_metric_header, read_metric_table
 from phenoassets.incucyte.scans import TOLERANCE_HOURS, nearest_scan
 from phenoassets.profiles import answer_channel
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import confluence_table
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.profiles import answers_profiles
 from phenoassets.steps.provenance import distances_recipe, growth_recipe, version_of
 from phenoassets.steps.step import StepResult

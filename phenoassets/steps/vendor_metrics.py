@@ -15,8 +15,8 @@ import polars as pl
 from phenoassets.errors import MetricTableError
 from phenoassets.incucyte.metric_tables import read_metric_header, read_metric_table
 from phenoassets.incucyte.scans import nearest_scan
+from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import metric_tables
-from phenoassets.screen.settings import Screen
 from phenoassets.steps.provenance import metrics_recipe, version_of
 from phenoassets.steps.rejected import reject, write_rejected
 from phenoassets.steps.step import StepResult

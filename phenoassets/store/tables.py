@@ -2,7 +2,7 @@
 
 In go polars frames; out come the same. A file counts once the manifest of its table names it, and its bytes are
 compared with the manifest when they are first read. Image-level tables grow by parts, one file a batch of new
-images; small tables are one file, replaced. What the tables mean is ``schemas.py``'s; locks are ``locks.py``'s.
+images; small tables are one file, replaced. What the tables mean is ``schemas/``; locks are ``locks.py``'s.
 """
 
 from __future__ import annotations

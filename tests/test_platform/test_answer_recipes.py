@@ -6,7 +6,7 @@ import pytest
 from builders import plates_frame
 
 from phenoassets.effects.rules import EffectRules
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps import answer_recipes
 from phenoassets.steps.answer_recipes import AnswerRecipe, answer_recipe, stale_answers, with_dependents
 from phenoassets.store.schemas import TABLES

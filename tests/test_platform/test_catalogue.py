@@ -15,7 +15,7 @@ from phenoassets.admin.status import known_plates, plate_state
 from phenoassets.cli.main import main
 from phenoassets.errors import ExportError, SettingsError
 from phenoassets.screen import plate_files
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps import catalogue, plates
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore

@@ -10,7 +10,7 @@ from phenoassets.definitions import build_definitions
 from phenoassets.errors import ProfileError, SettingsError
 from phenoassets.figures import classifiers as figures
 from phenoassets.learning.metadata import PLACES, encoded_metadata, leaks
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps.classifiers import classify
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore

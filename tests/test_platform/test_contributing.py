@@ -13,7 +13,7 @@ from assets import factory
 from phenoassets import models
 from phenoassets.imaging import correction
 from phenoassets.models.registry import load_card
-from phenoassets.screen.settings import Correction
+from phenoassets.screen.sections import Correction
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
 from resources.compute_device import ComputeDevice
@@ -38,7 +38,7 @@ def follow(path, monkeypatch, **more):
 
 
 def test_a_table_by_one_schema_one_step_one_figure_and_one_row(home, monkeypatch):
-    table = follow("phenoassets/store/schemas.py", monkeypatch)["WELL_CONFLUENCE"]
+    table = follow("phenoassets/store/schemas/images.py", monkeypatch)["WELL_CONFLUENCE"]
     monkeypatch.setitem(TABLES, table.name, table)
     step = follow("phenoassets/steps/images.py", monkeypatch)["average_confluence"]
     monkeypatch.setattr("phenoassets.steps.images.average_confluence", step, raising=False)
@@ -112,7 +112,7 @@ def test_a_sensor_by_a_pure_planner_and_a_thin_sensor(monkeypatch):
 
 def test_every_example_is_followed():
     assert set(BLOCKS) == {
-        "phenoassets/store/schemas.py",
+        "phenoassets/store/schemas/images.py",
         "phenoassets/steps/images.py",
         "phenoassets/figures/images.py",
         "assets/images.py",

@@ -5,7 +5,7 @@ import pytest
 from builders import plate_map_frame, plates_frame, scans_frame, typed
 
 from phenoassets.errors import ProfileError, SettingsError
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps import answer_recipes
 from phenoassets.steps import effects as effect_steps
 from phenoassets.steps.answer_recipes import stale_answers

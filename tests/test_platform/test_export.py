@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from phenoassets.cli.main import main
 from phenoassets.errors import StoreError
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.sql.export import ExportError, export_tables
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore

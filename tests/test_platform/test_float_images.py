@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from builders import typed
 
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps.float_images import automatic_scale, float_scales, scaled
 from phenoassets.steps.provenance import embedding_recipe
 

@@ -18,7 +18,7 @@ from phenoassets.figures import embeddings as embeddings_figures
 from phenoassets.figures import profiles as profiles_figures
 from phenoassets.imaging.store import PlateStore
 from phenoassets.normalization import Normalization
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps import (
     calibration,
     catalogue,

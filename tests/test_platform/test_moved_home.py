@@ -10,7 +10,7 @@ from command_line import phenoassets, settings
 
 from phenoassets.admin.homes import check_home, prepare_home
 from phenoassets.cli.status import overview
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.sql.database import database_differences, repair_moved_database, write_database
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore

@@ -5,7 +5,7 @@ import pytest
 from segmented import segmented_plate
 
 from phenoassets.errors import ProfileError, SettingsError
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps import classifiers
 from phenoassets.steps.classifiers import classify
 

@@ -18,7 +18,7 @@ from phenoassets.errors import ImageError, ModelError, ProfileError, SettingsErr
 from phenoassets.figures import objects as figures
 from phenoassets.imaging.labels import LabelStore, label_names
 from phenoassets.imaging.store import PlateStore
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.segmentation import find_objects
 from phenoassets.segmentation.measurements import PROFILED
 from phenoassets.steps import objects, plates, profiles, provenance

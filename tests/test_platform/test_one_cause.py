@@ -12,7 +12,7 @@ from phenoassets.cli.status import overview
 from phenoassets.errors import ExportError, ProfileError
 from phenoassets.planning.exports import WatchSettings, WatchState
 from phenoassets.planning.landing_watch import FileLedger, poll
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps import calibration, catalogue, plates
 from phenoassets.steps.rejected import one_cause, reject
 from phenoassets.store.home import Home

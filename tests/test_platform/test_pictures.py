@@ -22,7 +22,7 @@ from phenoassets.figures.drawing import curves as curve_plots
 from phenoassets.figures.drawing import images as image_plots
 from phenoassets.figures.drawing import likeness, maps, style
 from phenoassets.imaging.store import PlateStore
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.sql.views import connect
 from phenoassets.steps import effects
 from phenoassets.store.home import Home

@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from phenoassets.errors import MetricTableError, PlateMapError
+from phenoassets.screen.loading import load_screen
 from phenoassets.screen.plate_files import confluence_table, find_plate_map
-from phenoassets.screen.settings import load_screen
 
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\n"
 XML = '<?xml version="1.0" encoding="utf-8"?>\n<plateMap version="2"></plateMap>\n'

@@ -15,7 +15,7 @@ from phenoassets.admin.homes import require_writable
 from phenoassets.cli.instance import instance_of
 from phenoassets.cli.status import overview
 from phenoassets.errors import StoreError
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.store.home import Home
 
 PHENOASSETS = (sys.executable, "-m", "phenoassets.cli.main")

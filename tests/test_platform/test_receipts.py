@@ -14,8 +14,8 @@ from assets.factory import PLATE_PARTITION
 from phenoassets.cli.instance import instance_of
 from phenoassets.definitions import build_definitions, plate_assets
 from phenoassets.planning.landing_watch import FileLedger, fingerprint_of, observe
+from phenoassets.screen.loading import load_screen
 from phenoassets.screen.plate_files import landing_of, list_plate
-from phenoassets.screen.settings import load_screen
 from phenoassets.steps import receipts
 from phenoassets.steps.receipts import Receipts, files_of_last_run, forget_receipt
 from phenoassets.store.home import Home

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from builders import plate_map_frame
 
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps.retrieval import score_retrieval
 from phenoassets.store.schemas import TABLES
 

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 from builders import plate_map_frame, typed
 
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps.catalogue import image_ids
 from phenoassets.steps.scan_manifest import findings, scan_manifest, write_scan_manifest
 

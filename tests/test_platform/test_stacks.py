@@ -11,7 +11,7 @@ from phenoassets.errors import ExportError
 from phenoassets.figures import catalogue as figures
 from phenoassets.planning.exports import WatchSettings, WatchState
 from phenoassets.planning.landing_watch import FileLedger, poll
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps import calibration, catalogue, embeddings, images, plates, profiles, trajectories
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore

@@ -8,7 +8,7 @@ from builders import plate_map_frame, plates_frame, scans_frame, typed
 
 from phenoassets.errors import MetricTableError, ProfileError
 from phenoassets.planning.sheet_digests import read_sheets
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.steps.trajectories import measure_growth, position_problems, uneven_flags
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore

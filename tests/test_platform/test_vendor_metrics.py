@@ -8,7 +8,7 @@ from builders import plate_map_frame, plates_frame, scans_frame
 
 from phenoassets.admin.status import stale_small_tables
 from phenoassets.figures import trajectories as figures
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.sql.views import connect
 from phenoassets.steps.vendor_metrics import metric_name, read_vendor_metrics
 from phenoassets.store.home import Home

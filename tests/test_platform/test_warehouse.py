@@ -6,7 +6,7 @@ from builders import earlier_file, embeddings_frame, image_rows, plate_map_frame
 
 from phenoassets.admin.homes import prepare_home
 from phenoassets.errors import StoreError
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.sql.database import write_database
 from phenoassets.sql.query import QueryError, run_query
 from phenoassets.sql.views import connect

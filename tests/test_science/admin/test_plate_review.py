@@ -3,9 +3,9 @@
 import pytest
 
 from phenoassets.admin.plate_review import alike, review_sheets
+from phenoassets.screen.loading import load_screen
 from phenoassets.screen.plate_files import landing_of
 from phenoassets.screen.screen_maps import read_screen_maps
-from phenoassets.screen.settings import load_screen
 from phenoassets.store.home import Home
 
 

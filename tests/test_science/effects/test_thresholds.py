@@ -9,7 +9,8 @@ import pytest
 from phenoassets.effects.significance import SignificanceRules
 from phenoassets.effects.thresholds import EffectRules
 from phenoassets.errors import SettingsError
-from phenoassets.screen.settings import Effects, Significance, read_settings
+from phenoassets.screen.sections import Effects, Significance
+from phenoassets.screen.settings import read_settings
 
 
 def test_settings_and_thresholds_are_the_same():

@@ -7,7 +7,8 @@ import pytest
 from phenoassets.effects.curation import read_curated
 from phenoassets.errors import SettingsError
 from phenoassets.imaging.correction import RECIPES
-from phenoassets.screen.settings import load_screen, read_settings
+from phenoassets.screen.loading import load_screen
+from phenoassets.screen.settings import read_settings
 
 
 @pytest.fixture

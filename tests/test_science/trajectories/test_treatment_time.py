@@ -7,7 +7,7 @@ import pytest
 from builders import plates_frame, typed
 
 from phenoassets.errors import ProfileError
-from phenoassets.screen.settings import load_screen
+from phenoassets.screen.loading import load_screen
 from phenoassets.sql.views import connect
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore
