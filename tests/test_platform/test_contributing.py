@@ -77,7 +77,7 @@ def test_a_table_by_one_schema_one_step_one_figure_and_one_row(home, monkeypatch
 def test_a_correction_recipe_by_a_function_and_an_entry(monkeypatch):
     monkeypatch.setattr(correction, "RECIPES", recipes := dict(correction.RECIPES))
     follow("phenoassets/imaging/correction.py", monkeypatch)
-    monkeypatch.setattr("phenoassets.screen.settings.RECIPES", recipes)
+    monkeypatch.setattr("phenoassets.screen.sections.RECIPES", recipes)
     assert Correction(recipe="inverted").recipe == "inverted"
     image = np.array([[0, 10], [200, 255]], np.uint8)
     np.testing.assert_array_equal(recipes["inverted"].apply(image), 255 - image)
