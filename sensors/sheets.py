@@ -174,7 +174,7 @@ def _answer_run(
     """A run of what is stale and what follows from it; of `every` answer where a plate has left them."""
     if run_key is None:
         return []
-    wanted = {asset_key(table, model) for table, model in with_dependents(stale, screen.settings.makers)} | {WAREHOUSE}
+    wanted = {asset_key(table, model) for table, model in with_dependents(stale, screen.settings)} | {WAREHOUSE}
     selection = [key for key in keys if key in wanted or every]
     tags = {"phenoassets/reason": "settings"}
     return [dg.RunRequest(run_key=run_key, asset_selection=selection, tags=tags)]

@@ -73,7 +73,7 @@ def simulate(folder: Path, plates: int, wells: int, hours: float, interval: floa
 @click.option("--exports", type=click.Path(file_okay=False, path_type=Path), help="Landing folder of the exports.")
 @click.option("--plate", "plates", multiple=True, callback=composed, help="Only this plate; may be repeated.")
 @click.option("--models", help="Only these models, segmenters and classifiers, separated by commas.")
-@click.option("--again", is_flag=True, help="Run what is complete too, and draw its figures anew.")
+@click.option("--again", is_flag=True, help="Run what is complete too, and redraw its figures.")
 def run(home: Path, exports: Path | None, plates: tuple[str, ...], models: str | None, again: bool) -> None:
     """Materialize what is new: every plate among the exports, then the screen's answers."""
     from phenoassets.admin.homes import prepare_home, require_writable

@@ -94,7 +94,7 @@ def permutation_null(
 ) -> tuple[NDArray[np.float64], float]:
     """Balanced accuracy that these predictions get of labels they know nothing of.
 
-    Labels are dealt anew among units (wells: all rows of one have one label) within their block (plate), so a
+    Labels are permuted among units (wells: all rows of one have one label) within their block (plate), so a
     difference between plates counts for nothing. Where every block has one label, whole blocks change theirs.
 
     Parameters

@@ -72,14 +72,14 @@ def database_differences(screen: Screen) -> tuple[Difference, ...]:
 
 
 def repair_moved_database(screen: Screen) -> str:
-    """Write the DuckDB file of a home that was moved or copied anew; what was done in one line, empty where nothing."""
+    """Rewrite the DuckDB file of a home that was moved or copied; what was done in one line, empty where nothing."""
     if "place" not in database_differences(screen):
         return ""
     name = screen.home.database.name
     if not screen.home.is_writable:
         return f"{name} answers from where this home was made: it was moved or copied since, and may only be read"
     write_database(screen)
-    return f"{name} was written anew: this home was moved or copied since it was made"
+    return f"{name} was rewritten: this home was moved or copied since it was made"
 
 
 def _made_of(screen: Screen, store: TableStore) -> dict[Difference, str]:

@@ -16,6 +16,7 @@ from typing import Final, Literal
 from phenoassets.effects.rules import EffectRules
 from phenoassets.errors import PhenoassetsError
 from phenoassets.screen.loading import Screen
+from phenoassets.screen.settings import ScreenSettings
 from phenoassets.steps.provenance import current_profile_recipe, distances_recipe
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore, digest_of
@@ -73,6 +74,7 @@ class _Answer:
     answers: tuple[str, ...] = ()
     every_model: bool = False
     curated: bool = False
+    of_classifier: bool = False
     rules: Callable[[], object] = lambda: None
 
 
@@ -144,7 +146,9 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
         answers=("temporal_clusters", "curated_effects"),
         every_model=True,
     ),
+    "classifier_scores": _Answer(1, lambda _: None, of_classifier=True),
 }
+_LABELS: Final = ("plate_maps", "plates")
 
 
 @dataclass(frozen=True)
@@ -199,14 +203,12 @@ class AnswerRecipes:
                 # A plate that is left out counts only as such: what its tables hold makes no difference.
                 held = [self._digest(name, model, plate) for name in answer.plate_tables] if usable else None
                 inputs.append([plate, held])
-        makers = self.screen.settings.makers
-        inputs += [
-            self._digest(name, one)
-            for name in answer.answers
-            for one in (makers(name) if answer.every_model else (model,))
-        ]
+        if answer.of_classifier and model is not None:
+            inputs += self._classifier_inputs(model)
+        inputs += [self._digest(*source) for source in _sources(table, model, self.screen.settings)]
         inputs += [self._curated] if answer.curated else []
-        settings = digest_of(answer.settings(self.screen))[:16]
+        chosen = self.screen.settings.classifiers[model].model_dump() if answer.of_classifier and model else None
+        settings = digest_of(answer.settings(self.screen) if chosen is None else chosen)[:16]
         return AnswerRecipe(settings, digest_of(answer.version, answer.rules())[:16], digest_of(inputs)[:16])
 
     def stale(self) -> list[StaleAnswer]:
@@ -223,6 +225,15 @@ class AnswerRecipes:
                 reasons = AnswerRecipe.parse(next(iter(on_disk), "") if len(on_disk) == 1 else "").differences(now)
                 found.append(StaleAnswer(table, model, reasons, now, self._is_usable(answer, model)))
         return found
+
+    def _classifier_inputs(self, name: str) -> list[object]:
+        """Digests of what a classifier reads of the plates: their maps, and the objects it is of."""
+        source = self.screen.settings.classifiers[name].features
+        plates = self.store.plates("plate_maps")
+        read: list[tuple[str, str | None]] = [(table, None) for table in _LABELS]
+        if source in self.screen.settings.objects.segmenters:
+            read += [("objects", source), ("object_features", source)]
+        return [[plate, [self._digest(table, model, plate) for table, model in read]] for plate in plates]
 
     def _is_usable(self, answer: _Answer, model: str | None) -> bool:
         if answer.follows is None or model is None:
@@ -271,17 +282,27 @@ def stale_answers(screen: Screen, store: TableStore) -> list[StaleAnswer]:
     return AnswerRecipes(screen, store).stale()
 
 
-def with_dependents(
-    stale: Sequence[StaleAnswer], makers: Callable[[str], Sequence[str]]
-) -> list[tuple[str, str | None]]:
+def with_dependents(stale: Sequence[StaleAnswer], settings: ScreenSettings) -> list[tuple[str, str | None]]:
     """Tables (and models) of `stale` and those that are made from them, in the order in which they are made."""
     wanted = {(one.table, one.model) for one in stale}
-    for table, answer in _ANSWERS.items():
-        for model in makers(table) if TABLES[table].per_model else (None,):
-            sources = {
-                (name, one) for name in answer.answers for one in (makers(name) if answer.every_model else (model,))
-            }
-            if sources & wanted:
+    for table in _ANSWERS:
+        for model in settings.makers(table) if TABLES[table].per_model else (None,):
+            if wanted & set(_sources(table, model, settings)):
                 wanted.add((table, model))
     order = list(_ANSWERS)
     return sorted(wanted, key=lambda one: (order.index(one[0]), one[1] or ""))
+
+
+def _sources(table: str, model: str | None, settings: ScreenSettings) -> list[tuple[str, str | None]]:
+    """Tables of the screen, with their models, that `table` of `model` is made from."""
+    answer = _ANSWERS[table]
+    if answer.of_classifier and model is not None:
+        chosen = settings.classifiers[model]
+        source = chosen.features or settings.primary_model
+        found: list[tuple[str, str | None]] = []
+        found += [] if source in settings.objects.segmenters else [("sphered_profiles", source)]
+        found += [("temporal_clusters", settings.primary_model)] if chosen.label == "effect" else []
+        return found
+    return [
+        (name, one) for name in answer.answers for one in (settings.makers(name) if answer.every_model else (model,))
+    ]

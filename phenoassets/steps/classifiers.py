@@ -25,10 +25,11 @@ from phenoassets.profiles import answer_channel, vectors
 from phenoassets.screen.loading import Screen
 from phenoassets.screen.sections import Classifier
 from phenoassets.segmentation.measurements import PROFILED, crops
+from phenoassets.steps.answer_recipes import answer_recipe
 from phenoassets.steps.provenance import features_recipe, require_recipe, version_of
 from phenoassets.steps.step import StepResult
 from phenoassets.store.schemas import TABLES
-from phenoassets.store.tables import TableStore, digest_of
+from phenoassets.store.tables import TableStore
 
 FEWEST_WELLS: Final = 2
 """Wells that a label needs: with one, it is either trained on or tested."""
@@ -58,6 +59,7 @@ class _Rows:
 def classify(screen: Screen, store: TableStore, name: str) -> StepResult:
     """Train a classifier in folds, with every arm under both splits, and score it."""
     settings = screen.settings.classifiers[name]
+    recipe = answer_recipe(screen, store, "classifier_scores", name)
     rows = _labelled(_read(screen, store, settings), _wells(screen, store, settings))
     labels, groups = rows.frame["label"].to_numpy(), rows.frame["group"].to_numpy()
     splits: dict[str, list[Fold]] = {"mixed": mixed_split(labels, settings.folds, settings.seed)}
@@ -84,7 +86,6 @@ def classify(screen: Screen, store: TableStore, name: str) -> StepResult:
     table = TABLES["classifier_scores"]
     schema = {column.name: column.dtype for column in table.columns}
     frame = pl.DataFrame(found, schema=schema)  # type: ignore[arg-type]
-    recipe = digest_of("classifier", settings.model_dump())
     with store.together():
         store.write("classifier_scores", frame, model=name, recipe=recipe)
         store.write("well_predictions", pl.concat(predicted), model=name, recipe=recipe)

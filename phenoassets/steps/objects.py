@@ -82,7 +82,7 @@ def find(
         kept = "the earlier objects stay" if labelled.is_rebuilding else "the others are done"
         raise ModelError(
             f"plate {plate}: {len(failed)} images cannot be segmented by {name}, {failed[0]}; {kept}; "
-            f"phenoassets plate reimport {as_argument(plate)} makes the images anew"
+            f"phenoassets plate reimport {as_argument(plate)} recomputes the images"
         )
     recomputed = labelled.is_rebuilding
     with store.together():
@@ -283,7 +283,7 @@ def _labels_of(labels: LabelStore, row: Mapping[str, Any]) -> NDArray[np.int32]:
         raise StoreError(
             f"plate {row['plate']} {row['well']} field {row['field']} {row['scan']}: its labels {labels.name} hold "
             f"{int(image.max(initial=0))} objects, label_images says {row['n_objects']}; phenoassets plate reimport "
-            f"{quoted(row['plate'])} makes them anew"
+            f"{quoted(row['plate'])} recomputes them"
         )
     return image
 

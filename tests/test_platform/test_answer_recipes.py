@@ -29,11 +29,10 @@ def configure(home, text=""):
 
 
 def compute(home, store):
+    screen = load_screen(home)
     for table in ANSWERS:
-        model = MODEL if TABLES[table].per_model else None
-        store.write(
-            table, TABLES[table].empty(), model=model, recipe=answer_recipe(load_screen(home), store, table, model)
-        )
+        for model in screen.settings.makers(table) if TABLES[table].per_model else (None,):
+            store.write(table, TABLES[table].empty(), model=model, recipe=answer_recipe(screen, store, table, model))
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def test_changed_inputs_make_stale_what_is_made_from_them_and_equal_ones_do_not(
     assert reasons(answered, store) == {}
     store.write("plates", plates_frame("P1", treated_after_hours=2.0), plate="P1")
     # The others are made from plate maps and other answers, which are unchanged so far.
-    every = set(ANSWERS) - {"phenotypes", "effect_agreement", "retrieval_scores"}
+    every = set(ANSWERS) - {"phenotypes", "effect_agreement", "retrieval_scores", "classifier_scores"}
     assert reasons(answered, store) == {key: {"inputs"} for key in every}
 
 
@@ -121,6 +120,63 @@ def test_a_table_by_an_earlier_version_is_stale_in_every_part(answered, store):
 def test_what_is_made_from_a_stale_table_is_recomputed_with_it(answered, store):
     configure(answered, "[trajectories]\nk = 3\n")
     screen = load_screen(answered)
-    found = with_dependents(stale_answers(screen, store), screen.settings.makers)
+    found = with_dependents(stale_answers(screen, store), screen.settings)
     followers = [("effect_evidence", MODEL), ("drug_effects", MODEL), ("effect_agreement", None)]
     assert found == [("temporal_clusters", MODEL), *followers]
+
+
+CLASSIFIERS = """
+[objects]
+segmenters = ["classical"]
+
+[classifiers.drug]
+features = "classical"
+label = "compound"
+
+[classifiers.effect]
+label = "effect"
+"""
+
+
+@pytest.fixture
+def classified(answered, store):
+    """The same with two classifiers: of objects by compound, and of profiles by effect."""
+    configure(answered, CLASSIFIERS)
+    for table in ("objects", "object_features"):
+        store.write(table, TABLES[table].empty(), model="classical", plate="P1")
+    compute(answered, store)
+    return answered
+
+
+def classifiers_stale(home, store):
+    stale = stale_answers(load_screen(home), store)
+    return {one.model: set(one.reasons) for one in stale if one.table == "classifier_scores"}
+
+
+def test_a_classifier_is_stale_when_its_own_settings_change(classified, store):
+    assert classifiers_stale(classified, store) == {}
+    configure(classified, CLASSIFIERS.replace('label = "effect"', 'label = "effect"\nseed = 3'))
+    assert classifiers_stale(classified, store) == {"effect": {"settings"}}
+
+
+@pytest.mark.parametrize(
+    ("table", "model", "plate", "stale"),
+    [
+        ("object_features", "classical", "P1", {"drug"}),
+        ("objects", "classical", "P1", {"drug"}),
+        ("plates", None, "P1", {"drug", "effect"}),
+        ("sphered_profiles", MODEL, None, {"effect"}),
+        ("temporal_clusters", MODEL, None, {"effect"}),
+        ("temporal_distances", MODEL, "P1", set()),
+    ],
+)
+def test_a_classifier_is_stale_when_what_it_reads_changes(classified, store, table, model, plate, stale):
+    store.drop(table, model=model, plate=plate)
+    assert classifiers_stale(classified, store) == {name: {"inputs"} for name in stale}
+
+
+def test_a_classifier_is_trained_again_with_the_effects_it_predicts(classified, store):
+    configure(classified, "[trajectories]\nk = 3\n" + CLASSIFIERS)
+    screen = load_screen(classified)
+    found = with_dependents(stale_answers(screen, store), screen.settings)
+    assert found[-1] == ("classifier_scores", "effect") and ("classifier_scores", "drug") not in found

@@ -62,7 +62,7 @@ def test_a_copied_home_answers_from_itself_once_any_door_was_opened(original, tm
     copied = copy_of(original, tmp_path / "copy ' of it")
     before = asked(original)
     assert asked(copied) == before != 100.0  # by the file, from the original's tables
-    assert "was written anew: this home was moved or copied" in door(copied)
+    assert "was rewritten: this home was moved or copied" in door(copied)
     assert asked(copied) == 100.0
     assert asked(original) == before
     assert "moved or copied" not in door(copied) + door(original)
