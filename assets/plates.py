@@ -1,4 +1,4 @@
-"""What the sheets say of a plate: plates, plate_maps."""
+"""What the sheets say of a plate: plates, plate_maps, well_exclusions."""
 
 from assets.factory import TableAsset
 from phenoassets.figures import plates as figures
@@ -16,5 +16,12 @@ PLATE_TABLES = (
         step=lambda task: steps.read_plate_maps(task.screen, task.store, task.plate),
         figures=lambda task: figures.plate_map(task.screen, task.store, task.plate),
         deps=("plates",),
+    ),
+    TableAsset(
+        "well_exclusions",
+        "Wells that well_exclusions.csv leaves out of all answers: of which scans, why, and who asked for it.",
+        step=lambda task: steps.record_exclusions(task.screen, task.store, task.plate),
+        figures=lambda task: figures.well_exclusions(task.screen, task.store, task.plate),
+        deps=("plate_maps", "scans"),
     ),
 )

@@ -15,7 +15,7 @@ PLATE_TABLES = (
         warns=(
             "flags_as_controls",
             "no condition loses far more images to quality flags than its controls do",
-            lambda task: steps.uneven_flags(task.store, task.plate),
+            lambda task: steps.uneven_flags(task.screen, task.store, task.plate),
         ),
     ),
     TableAsset(

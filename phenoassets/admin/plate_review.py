@@ -36,6 +36,7 @@ def review_sheets(screen: Screen, landing: Landing, maps: ScreenMaps) -> list[st
         *_unmatched(tables),
         *_single(tables),
         *_unpaired(screen, landing),
+        *_excluded(screen, landing, tables),
     ]
 
 
@@ -159,6 +160,24 @@ def _unpaired(screen: Screen, landing: Landing) -> Iterator[str]:
         yield f"plates.csv: no folder for the plate {plate}{_near(plate, folders - rows)}"
     for plate in sorted(folders - rows) if rows else ():
         yield f"plates.csv: no row for the folder {plate}{_near(plate, rows - folders)}"
+
+
+def _excluded(screen: Screen, landing: Landing, tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
+    """What ``well_exclusions.csv`` leaves out, and what it names that is not there."""
+    name = screen.home.exclusions_file.name
+    folders = {*landing.sources, *landing.unusable}
+    for (plate,), rows in screen.exclusions.group_by(["plate"], maintain_order=True):
+        if plate not in folders:
+            near = _near(str(plate), folders)
+            yield f"{name}: row {rows['line'][0]} names the plate {plate}, which has no folder{near}"
+            continue
+        wells = rows["well"].unique(maintain_order=True).to_list()
+        asked = ", ".join(rows["asked_by"].drop_nulls().unique(maintain_order=True))
+        yield f"left out: {len(wells)} wells of {plate}: {_some(wells)}" + (f"; asked by {asked}" if asked else "")
+        if (table := tables.get(str(plate))) is not None:
+            unknown = sorted(set(wells) - set(table.filter(pl.col("role") != "empty")["well"]))
+            if unknown:
+                yield f"{name}: plate {plate} has nothing in {_some(unknown)}, by its plate map"
 
 
 def _near(plate: str, others: Iterable[str]) -> str:

@@ -25,9 +25,11 @@ from phenoassets.steps.plates import plate_map_now, plate_row_now
 from phenoassets.steps.provenance import (
     calibration_of,
     correction_recipe,
+    counts_recipe,
     current_profile_recipe,
     distances_recipe,
     embedding_recipe,
+    exclusions_recipe,
     features_recipe,
     growth_recipe,
     metrics_recipe,
@@ -149,7 +151,7 @@ def stale_sheet_tables(
 
 
 def stale_small_tables(screen: Screen, store: TableStore, plate: str) -> list[str]:
-    """Growth curves, profiles and distances of a plate that were made by other settings or another plate map.
+    """Growth curves, counts, profiles and distances of a plate that were made by other settings or sheets.
 
     One that holds no recipe is by an earlier version, of which that cannot be said.
     """
@@ -158,10 +160,11 @@ def stale_small_tables(screen: Screen, store: TableStore, plate: str) -> list[st
     for table, recipe_of in (
         ("well_profiles", current_profile_recipe),
         ("temporal_distances", distances_recipe),
-        ("well_counts", objects_recipe),
+        ("well_counts", counts_recipe),
     ):
         wanted += [(table, name, partial(recipe_of, screen, store, plate, name)) for name in makers(table)]
     wanted.append(("growth_curves", None, lambda: growth_recipe(screen, store, plate, confluence_table(screen, plate))))
+    wanted.append(("well_exclusions", None, lambda: exclusions_recipe(screen, store, plate)))
     wanted.append(("vendor_metrics", None, lambda: metrics_recipe(store, plate, metric_tables(screen, plate))))
     stale = []
     for table, name, recipe in wanted:

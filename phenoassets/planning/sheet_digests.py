@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from phenoassets.errors import PhenoassetsError
+from phenoassets.screen.exclusions import exclusions_of
 from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import confluence_table, find_plate_map, metric_tables
 from phenoassets.screen.screen_maps import read_screen_maps
@@ -72,9 +75,11 @@ def read_sheets(
                 else None
             )
             meaning = [] if wells is None else wells.rows()
-            found[plate] = Sheets(
-                digest_of(shared, profiles, screen.plate_row(plate), content, meaning)[:16], profiles[:16]
-            )
+            said = screen.exclusions.filter(pl.col("plate") == plate).drop("line").rows()
+            excluded = exclusions_of(screen.exclusions, plate)
+            own = digest_of(profiles, excluded) if excluded else profiles
+            everything = digest_of(shared, own, screen.plate_row(plate), content, meaning, *([said] if said else []))
+            found[plate] = Sheets(everything[:16], own[:16])
     return found, troubles
 
 
@@ -86,9 +91,12 @@ def tables_of_sheets(
     if store.parts("scans", plate=plate):
         tables.append(("scans", None))  # their clock follows the time zone
         tables.append(("vendor_metrics", None))
+        tables.append(("well_exclusions", None))
     if store.parts("image_quality", plate=plate):
         tables.append(("growth_curves", None))
     distances = set(makers("temporal_distances"))
+    if profiles:
+        tables += [("well_counts", name) for name in makers("well_counts") if store.parts("objects", name, plate)]
     for model in makers("well_profiles"):
         if profiles and any(store.parts(table, model, plate) for table in ("embeddings", "object_features")):
             tables.append(("well_profiles", model))

@@ -1,4 +1,4 @@
-"""A screen as its three small files say: ``screen.toml``, ``plates.csv``, ``compounds.csv``.
+"""A screen as its small files say: ``screen.toml``, ``plates.csv``, ``compounds.csv``, ``well_exclusions.csv``.
 
 A file found in the exports folder serves until the home has its own.
 """
@@ -6,13 +6,15 @@ A file found in the exports folder serves until the home has its own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from phenoassets.errors import SettingsError
+from phenoassets.screen.exclusions import SCHEMA as EXCLUSION_SCHEMA
+from phenoassets.screen.exclusions import read_exclusions
 from phenoassets.screen.settings import ScreenSettings, exports_folder, read_settings
 from phenoassets.screen.sheets import COMPOUND_COLUMNS, PLATE_COLUMNS, known_channel, read_sheet
 from phenoassets.store.home import Home, check_plate_name
@@ -33,12 +35,16 @@ class Screen:
         treated_after_hours?, dilution?, time_zone?, um_per_pixel?, scan_interval_hours?).
     compounds
         ``compounds.csv`` (alias, canonical, cas?, moa?, solvent?).
+    exclusions
+        ``well_exclusions.csv`` (line, plate, well, from_hours?, from_time?, until_hours?, until_time?, reason,
+        asked_by?).
     """
 
     home: Home
     settings: ScreenSettings
     plates: pl.DataFrame
     compounds: pl.DataFrame
+    exclusions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EXCLUSION_SCHEMA))
 
     @property
     def exports(self) -> Path:
@@ -58,7 +64,7 @@ class Screen:
 
 
 def load_screen(home: Home | Path) -> Screen:
-    """Read a screen's three files from its home, or from the exports folder where the home has none.
+    """Read a screen's small files from its home, or from the exports folder where the home has none.
 
     Raises
     ------
@@ -89,4 +95,12 @@ def load_screen(home: Home | Path) -> Screen:
         raise SettingsError(f"plates.csv: plate {both['plate'][0]} has treated_at and treated_after_hours; keep one")
     channels = [known_channel(*row) for row in plates.select("plate", "channel").iter_rows()]
     plates = plates.with_columns(channel=pl.Series(channels, dtype=pl.String))
-    return Screen(home, settings, plates, sheet(home.compounds_file, COMPOUND_COLUMNS, "alias"))
+    own = home.exclusions_file
+    excluding = next((path for path in (own, exports / own.name) if path.is_file()), None)
+    return Screen(
+        home,
+        settings,
+        plates,
+        sheet(home.compounds_file, COMPOUND_COLUMNS, "alias"),
+        pl.DataFrame(schema=EXCLUSION_SCHEMA) if excluding is None else read_exclusions(excluding),
+    )

@@ -22,6 +22,7 @@ from phenoassets.learning.hybrid import HybridClassifier
 from phenoassets.learning.metadata import encoded_metadata
 from phenoassets.learning.splits import Fold
 from phenoassets.profiles import answer_channel, vectors
+from phenoassets.screen.exclusions import excluded_scans, without_excluded
 from phenoassets.screen.loading import Screen
 from phenoassets.screen.sections import Classifier
 from phenoassets.segmentation.measurements import PROFILED, crops
@@ -151,11 +152,12 @@ def _read_objects(screen: Screen, store: TableStore, name: str, settings: Classi
         except PhenoassetsError as error:
             notes[f"left out: {plate}"] = str(error)
             continue
-        scans = store.read("scans", plate=plate, columns=["scan", "hours_since_start"])
+        scans = store.read("scans", plate=plate, columns=["scan", "hours_since_start", "scanned_at"])
         there = store.read("label_images", name, plate, ["scan"]).unique()
         last = scans.join(there, on="scan", how="semi").sort("hours_since_start")["scan"][-1]
         columns = ["image_id", "object", *_KEY, "field", "channel", "scan", *PROFILED]
         few = store.scan("object_features", name, plate, columns).filter(pl.col("scan") == last).collect()
+        few = without_excluded(few, excluded_scans(screen.exclusions, plate, scans))
         state = store.scan("objects", name, plate, ["image_id", "object", "dead", "x", "y", "scan"])
         of_scan = state.filter(pl.col("scan") == last).drop("scan").collect()
         few = few.join(of_scan, on=["image_id", "object"], how="left")

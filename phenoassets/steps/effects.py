@@ -235,8 +235,9 @@ def _first(texts: list[str], separator: str) -> str:
 def _conditions_without_distances(
     screen: Screen, store: TableStore, courses: TrajectoryInputs, clusters: pl.DataFrame, name: str
 ) -> pl.DataFrame:
-    """Rows for treated conditions that have no distances, for want of controls: no cluster, no effect."""
-    plate_maps = store.read("plate_maps", columns=["plate", "role", "condition_id"])
+    """Rows for treated conditions that have no distances, for want of controls or wells: no cluster, no effect."""
+    plate_maps = store.read("plate_maps", columns=["plate", "well", "role", "condition_id"])
+    plate_maps = plate_maps.filter(pl.col("condition_id").is_not_null())
     treated = plate_maps.filter(pl.col("plate").is_in(courses.plates) & (pl.col("role").is_in(TREATED_ROLES)))
     missing = treated.select("condition_id").drop_nulls().unique().join(clusters, on="condition_id", how="anti")
     settings = screen.settings.trajectories
@@ -249,11 +250,16 @@ def _conditions_without_distances(
         "k": clusters["k"].max() or 0,
         "cluster": -1,
     }
-    return missing.with_columns(
+    rows = missing.with_columns(
         pl.lit(said.get(c.name), dtype=c.dtype).alias(c.name)  # type: ignore[arg-type]
         for c in table.columns
         if c.name != "condition_id"
-    ).select(table.names)
+    )
+    left_out = screen.exclusions.select("plate", "well").unique()
+    remaining = treated.join(left_out, on=["plate", "well"], how="anti")["condition_id"].unique()
+    gone = ~pl.col("condition_id").is_in(remaining.to_list())
+    why = pl.when(gone).then(pl.lit(f"all of its wells are left out by {screen.home.exclusions_file.name}"))
+    return rows.with_columns(why.otherwise("reason").alias("reason")).select(table.names)
 
 
 @waits_for_treatment("cluster_scores")

@@ -20,6 +20,7 @@ from phenoassets.errors import ModelError, PhenoassetsError, ProfileError, Setti
 from phenoassets.imaging.confluence import checked_um
 from phenoassets.imaging.labels import GROUP, LabelStore, label_names
 from phenoassets.imaging.store import PlateStore, ShardReader
+from phenoassets.screen.exclusions import excluded_scans, without_excluded
 from phenoassets.screen.loading import Screen
 from phenoassets.segmentation import find_objects, load_segmenter
 from phenoassets.segmentation.counts import well_counts
@@ -27,6 +28,7 @@ from phenoassets.segmentation.measurements import features, object_rows
 from phenoassets.steps.provenance import (
     calibration_of,
     correction_recipe,
+    counts_recipe,
     features_recipe,
     objects_recipe,
     require_recipe,
@@ -111,7 +113,8 @@ def count(screen: Screen, store: TableStore, plate: str, name: str) -> StepResul
     recipe = objects_recipe(screen, store, plate, name)
     for table in ("label_images", "objects"):
         require_recipe(store, table, plate, recipe, name)
-    images = store.read("label_images", name, plate)
+    excluded = excluded_scans(screen.exclusions, plate, store.read("scans", plate=plate))
+    images = without_excluded(store.read("label_images", name, plate), excluded)
     columns = ["segmenter", "image_id", "plate", "well", "scan", "area_um2", "edge", "dead"]
     pixels = PlateStore(store.pixels(plate) or store.home.pixels(plate), root=store.home.root, name=plate)
     height, width = pixels.contents.shape
@@ -119,9 +122,10 @@ def count(screen: Screen, store: TableStore, plate: str, name: str) -> StepResul
     made = [TABLES["well_counts"].empty()]
     for start in range(0, len(scans), _SCANS_AT_ONCE):
         few = pl.col("scan").is_in(scans[start : start + _SCANS_AT_ONCE])
-        objects = store.scan("objects", name, plate, columns).filter(few).collect()
+        objects = without_excluded(store.scan("objects", name, plate, columns).filter(few).collect(), excluded)
         made.append(well_counts(images.filter(few), objects, height * width).select(TABLES["well_counts"].names))
     frame = pl.concat(made)
+    recipe = counts_recipe(screen, store, plate, name)
     store.write("well_counts", frame, model=name, plate=plate, recipe=recipe)
     notes = {"objects": int(frame["n_objects"].sum()), "wells without objects": int((frame["n_objects"] == 0).sum())}
     return StepResult("well_counts", frame.height, frame.height, version_of(frame, recipe), notes)

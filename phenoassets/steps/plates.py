@@ -1,6 +1,6 @@
-"""Where a plate's files lie among the exports, and its sheets: ``plates`` and ``plate_maps``.
+"""Where a plate's files lie among the exports, and its sheets: ``plates``, ``plate_maps``, ``well_exclusions``.
 
-In go the landing folder and ``plates.csv``; out come two tables. No image file is opened.
+In go the landing folder and the sheets; out come three tables. No image file is opened.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import polars as pl
 from phenoassets.errors import SettingsError
 from phenoassets.incucyte.plate_maps.reading import as_table
 from phenoassets.incucyte.textfile import nfc
+from phenoassets.screen.exclusions import excluded_scans
 from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import find_plate_map, list_plate
 from phenoassets.screen.screen_maps import ScreenMaps, plate_wells, read_screen_maps
-from phenoassets.steps.provenance import version_of
+from phenoassets.steps.provenance import exclusions_recipe, version_of
 from phenoassets.steps.step import StepResult
 from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
@@ -67,6 +68,23 @@ def read_plate_maps(screen: Screen, store: TableStore, plate: str) -> StepResult
     roles = dict(frame["role"].value_counts().iter_rows())
     notes = {"plate map": path.name, "conditions": frame["condition_id"].n_unique(), **roles}
     return StepResult("plate_maps", frame.height, frame.height, version_of(frame), notes)
+
+
+def record_exclusions(screen: Screen, store: TableStore, plate: str) -> StepResult:
+    """Write down which wells of a plate the sheet leaves out, of which scans, why and who asked for it."""
+    recipe = exclusions_recipe(screen, store, plate)
+    excluded = excluded_scans(screen.exclusions, plate, store.read("scans", plate=plate))
+    covered = excluded.group_by("line").agg(pl.len().cast(pl.Int32).alias("n_scans"))
+    rows = screen.exclusions.filter(pl.col("plate") == plate).sort("well", "line")
+    frame = rows.join(covered, on="line", how="left", maintain_order="left").with_columns(
+        pl.col("n_scans").fill_null(0),
+        (pl.int_range(pl.len(), dtype=pl.Int32) + 1).over("well").alias("number"),
+    )
+    frame = frame.select(TABLES["well_exclusions"].names)
+    store.write("well_exclusions", frame, plate=plate, recipe=recipe)
+    wells = frame["well"].unique().sort()
+    notes = {"left out": ", ".join(wells)} if wells.len() else {}
+    return StepResult("well_exclusions", frame.height, frame.height, version_of(frame), notes)
 
 
 def plate_map_now(screen: Screen, plate: str, maps: ScreenMaps | None = None) -> tuple[Path, pl.DataFrame]:

@@ -17,6 +17,7 @@ from phenoassets.normalization import Normalization, normalize
 from phenoassets.normalization_sweep import candidates, chosen_recipe, sweep
 from phenoassets.phenotypes import map_phenotypes
 from phenoassets.profiles import answer_channel, combine_channels, endpoint_profiles, well_profiles
+from phenoassets.screen.exclusions import excluded_scans, without_excluded
 from phenoassets.screen.loading import Screen
 from phenoassets.segmentation.counts import feature_profiles
 from phenoassets.segmentation.measurements import PROFILED
@@ -199,19 +200,25 @@ def profile(screen: Screen, store: TableStore, plate: str, name: str) -> StepRes
         return _profile_objects(screen, store, plate, name)
     embedded = embedding_recipe(screen, model_digest(screen, name), calibration_of(store, plate))
     require_recipe(store, "embeddings", plate, embedded, name)
-    recipe = profile_recipe(screen, embedded)
+    recipe = profile_recipe(screen, plate, embedded)
+    scanned = store.read("scans", plate=plate)
+    excluded = excluded_scans(screen.exclusions, plate, scanned)
     keep = store.read("image_quality", plate=plate, columns=["image_id", "keep"])
     source = store.scan("embeddings", name, plate).filter(pl.col("channel").is_in(settings.channels))
     if settings.quality.drop_flagged:
         source = source.join(keep.filter("keep").lazy(), on="image_id", how="semi", maintain_order="left")
-    scans = store.read("scans", plate=plate)["scan"].to_list()
+    scans = scanned["scan"].to_list()
     made = []
     for start in range(0, len(scans), _SCANS_AT_ONCE):
         few = source.filter(pl.col("scan").is_in(scans[start : start + _SCANS_AT_ONCE])).collect()
+        few = without_excluded(few, excluded)
         if few.height:
             made.append(well_profiles(few, model=name, channels=settings.channels, method=settings.profiles.method))
     if not made:
-        raise ProfileError(f"plate {plate} has no embedding by {name} to make profiles of; see rejected_files")
+        left_out = f" or {screen.home.exclusions_file.name}" if excluded.height else ""
+        raise ProfileError(
+            f"plate {plate} has no embedding by {name} to make profiles of; see rejected_files{left_out}"
+        )
     single = pl.concat(made)
     combined = combine_channels(single, settings.channels)
     with store.together():
@@ -234,10 +241,11 @@ def _profile_objects(screen: Screen, store: TableStore, plate: str, name: str) -
     require_recipe(store, "object_features", plate, features_recipe(screen, store, plate, name), name)
     recipe = feature_profile_recipe(screen, store, plate, name)
     scans = store.read("label_images", name, plate, ["scan"])["scan"].unique().sort().to_list()
+    excluded = excluded_scans(screen.exclusions, plate, store.read("scans", plate=plate))
     made = []
     for start in range(0, len(scans), _SCANS_AT_ONCE):
         few = pl.col("scan").is_in(scans[start : start + _SCANS_AT_ONCE])
-        found = store.scan("object_features", name, plate).filter(few).collect()
+        found = without_excluded(store.scan("object_features", name, plate).filter(few).collect(), excluded)
         edge = store.scan("objects", name, plate, ["image_id", "object", "edge", "scan"]).filter(few).collect()
         if found.height:
             made.append(feature_profiles(found, edge))

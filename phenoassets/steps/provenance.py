@@ -17,6 +17,7 @@ from phenoassets.errors import ProfileError, StalenessError
 from phenoassets.imaging.confluence import checked_um
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.models import load_card
+from phenoassets.screen.exclusions import exclusions_of
 from phenoassets.screen.loading import Screen
 from phenoassets.screen.sections import DISTANCE_SETTINGS
 from phenoassets.segmentation import load_segmenter
@@ -96,10 +97,23 @@ def embedding_recipe(screen: Screen, model_digest: str, calibration: str) -> str
     )
 
 
-def profile_recipe(screen: Screen, embedding: str) -> str:
+def profile_recipe(screen: Screen, plate: str, embedding: str) -> str:
     """Digest of what makes a well profile."""
     settings = screen.settings
-    return digest_of("profile", embedding, settings.profiles.method, settings.quality.drop_flagged, settings.channels)
+    made_by = (embedding, settings.profiles.method, settings.quality.drop_flagged, settings.channels)
+    return digest_of("profile", *made_by, *_exclusions(screen, plate))
+
+
+def _exclusions(screen: Screen, plate: str) -> tuple[object, ...]:
+    """What a person leaves out of a plate; nothing at all where that is nothing, so that recipes stay as they were."""
+    left_out = exclusions_of(screen.exclusions, plate)
+    return ("without", left_out) if left_out else ()
+
+
+def counts_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
+    """Digest of what makes a plate's counts: its objects, and the wells that count; raises as `objects_recipe`."""
+    objects, left_out = objects_recipe(screen, store, plate, name), _exclusions(screen, plate)
+    return digest_of("counts", objects, *left_out) if left_out else objects
 
 
 @lru_cache(maxsize=8)
@@ -138,7 +152,13 @@ def feature_profile_recipe(screen: Screen, store: TableStore, plate: str, name: 
     settings = screen.settings
     features = features_recipe(screen, store, plate, name)
     return digest_of(
-        "feature profile", features, settings.objects.scans, settings.quality.drop_flagged, settings.channels, PROFILED
+        "feature profile",
+        features,
+        settings.objects.scans,
+        settings.quality.drop_flagged,
+        settings.channels,
+        PROFILED,
+        *_exclusions(screen, plate),
     )
 
 
@@ -150,7 +170,7 @@ def current_profile_recipe(screen: Screen, store: TableStore, plate: str, name: 
     if name in screen.settings.objects.segmenters:
         return feature_profile_recipe(screen, store, plate, name)
     digest = model_digest(screen, name)
-    return profile_recipe(screen, embedding_recipe(screen, digest, calibration_of(store, plate)))
+    return profile_recipe(screen, plate, embedding_recipe(screen, digest, calibration_of(store, plate)))
 
 
 def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
@@ -161,9 +181,10 @@ def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -
 
 
 def growth_recipe(screen: Screen, store: TableStore, plate: str, table: Path | None) -> str:
-    """Digest of what growth curves are made by: plate map, whether flagged images count, and the vendor's `table`."""
+    """Digest of what growth curves are made by: plate map, which images count, and the vendor's `table`."""
     content = None if table is None else hashlib.sha256(table.read_bytes()).hexdigest()
-    return digest_of("growth", GROWTH_VERSION, _layout(store, plate), screen.settings.quality.drop_flagged, content)
+    made_by = (_layout(store, plate), screen.settings.quality.drop_flagged, content)
+    return digest_of("growth", GROWTH_VERSION, *made_by, *_exclusions(screen, plate))
 
 
 def metrics_recipe(store: TableStore, plate: str, tables: Sequence[Path]) -> str:
@@ -171,6 +192,13 @@ def metrics_recipe(store: TableStore, plate: str, tables: Sequence[Path]) -> str
     content = [(table.name, hashlib.sha256(table.read_bytes()).hexdigest()) for table in tables]
     times = store.read("scans", plate=plate, columns=["scan", "hours_since_start"]).sort("scan").rows()
     return digest_of("metrics", content, times)
+
+
+def exclusions_recipe(screen: Screen, store: TableStore, plate: str) -> str:
+    """Digest of what ``well_exclusions`` is made by: what the sheet says of the plate, and the times of its scans."""
+    rows = screen.exclusions.filter(pl.col("plate") == plate).drop("line")
+    times = store.read("scans", plate=plate, columns=["scan", "hours_since_start"]).sort("scan").rows()
+    return digest_of("exclusions", rows.rows(), times if rows.height else [])
 
 
 def _layout(store: TableStore, plate: str) -> list[tuple[object, ...]]:

@@ -14,6 +14,7 @@ from phenoassets.imaging.flag_shares import flag_shares
 from phenoassets.incucyte.metric_tables import read_metric_header, read_metric_table
 from phenoassets.incucyte.scans import TOLERANCE_HOURS, nearest_scan
 from phenoassets.profiles import answer_channel
+from phenoassets.screen.exclusions import excluded_scans, without_excluded
 from phenoassets.screen.loading import Screen
 from phenoassets.screen.plate_files import confluence_table
 from phenoassets.steps.profiles import answers_profiles
@@ -37,15 +38,18 @@ def measure_growth(screen: Screen, store: TableStore, plate: str) -> StepResult:
             wells = wells.with_columns(pl.lit(value=True).alias("keep"))
     else:
         wells = at_scans(read_confluence(table), store.read("scans", plate=plate), table)
+    wells = without_excluded(wells, excluded_scans(screen.exclusions, plate, store.read("scans", plate=plate)))
     frame = growth_curves(wells, plate_map)
     store.write("growth_curves", frame, plate=plate, recipe=growth_recipe(screen, store, plate, table))
     notes = {"confluence": "measured from the images" if table is None else f"from {table.name}"}
     return StepResult("growth_curves", frame.height, frame.height, version_of(frame), notes)
 
 
-def uneven_flags(store: TableStore, plate: str) -> dict[str, str]:
+def uneven_flags(screen: Screen, store: TableStore, plate: str) -> dict[str, str]:
     """Conditions of which far more pictures are flagged than of their controls, with both shares."""
-    shares = flag_shares(store.read("image_quality", plate=plate), store.read("plate_maps", plate=plate))
+    excluded = excluded_scans(screen.exclusions, plate, store.read("scans", plate=plate))
+    images = without_excluded(store.read("image_quality", plate=plate), excluded)
+    shares = flag_shares(images, store.read("plate_maps", plate=plate))
     return {
         str(condition): f"{100 * flagged:.0f} % of {n} images flagged, {100 * controls:.0f} % of the controls'; look "
         "at some before trusting this condition"

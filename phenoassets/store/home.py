@@ -90,6 +90,11 @@ class Home:
         return self.root / "curated_effects.csv"
 
     @property
+    def exclusions_file(self) -> Path:
+        """``well_exclusions.csv``."""
+        return self.root / "well_exclusions.csv"
+
+    @property
     def models(self) -> Path:
         """Models of this screen, beside those that are shipped."""
         return self.root / "models"

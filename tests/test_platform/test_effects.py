@@ -123,6 +123,18 @@ def test_a_curators_sheet_changes_what_the_answers_follow_from(home):
     assert load_screen(home).curated_file == landed
 
 
+def test_a_condition_whose_wells_are_all_left_out_says_so(home):
+    store = TableStore(home)
+    distances = store.read("temporal_distances", MODEL, "P1")
+    gone = distances.filter(pl.col("condition_id") != TOXIC)  # as distances are, once its only well is left out
+    store.write("temporal_distances", gone, model=MODEL, plate="P1")
+    assert clustered(home)[2].filter(condition_id=TOXIC)["reason"].to_list() == [None]
+    well = store.read("plate_maps", plate="P1").filter(condition_id=TOXIC)["well"].item()
+    home.exclusions_file.write_text(f"plate,well,reason\nP1,{well},bubble\n")
+    frame = clustered(home)[2].filter(condition_id=TOXIC)
+    assert frame.select("effect", "reason").rows() == [(None, "all of its wells are left out by well_exclusions.csv")]
+
+
 def test_settings_choose_the_recipe_and_what_differs_from_it(home):
     configure(home, 'recipe = "paper"\nsmoothing_points = 3\nmax_gap_hours = 9.0\n')
     recipe = effect_steps.preparation_of(load_screen(home))

@@ -15,6 +15,7 @@ from ome_zarr_models.v05.hcs import HCS
 from phenoassets.admin import status as state
 from phenoassets.errors import ExportError, ImageError, ProfileError, SettingsError, StalenessError
 from phenoassets.figures import embeddings as embeddings_figures
+from phenoassets.figures import plates as plates_figures
 from phenoassets.figures import profiles as profiles_figures
 from phenoassets.imaging.store import PlateStore
 from phenoassets.normalization import Normalization
@@ -572,3 +573,33 @@ def test_the_way_light_is_estimated_is_frozen_with_the_plate(plate):
 def test_an_unknown_way_to_estimate_light_is_refused(plate):
     with pytest.raises(SettingsError, match="illumination 'basic' is not known; choose one of ours, deepprofiler"):
         plate.settings("[correction]\nillumination = 'basic'")
+
+
+def test_a_well_that_a_person_leaves_out_leaves_profiles_and_distances_until_its_row_is_deleted(plate):
+    plate.run()
+    before = plate.store.read("well_profiles", MODEL, "P1")
+    embedded = plate.store.recipes("embeddings", MODEL, "P1")
+    plate.home.exclusions_file.write_text("plate,well,from,reason,asked_by\nP1,A6,,a bubble,AB\nP1,A5,2,drifts,\n")
+    plate.settings()
+    stale = state.stale_small_tables(plate.screen, plate.store, "P1")
+    assert stale == [f"well_profiles/{MODEL}", f"temporal_distances/{MODEL}"]
+    plates.record_exclusions(plate.screen, plate.store, "P1")
+    profiles.profile(plate.screen, plate.store, "P1", MODEL)
+    trajectories.measure_distances(plate.screen, plate.store, "P1", MODEL)
+    kept = plate.store.read("well_profiles", MODEL, "P1").group_by("well").len().sort("well").rows()
+    assert kept == [("A01", 3), ("A02", 3), ("A03", 3), ("A04", 3), ("A05", 1)]
+    counts = plate.store.read("temporal_distances", MODEL, "P1").sort("scan").unique("scan", maintain_order=True)
+    assert counts["n_wells"].to_list() == [2, 1, 1]
+    rows = plate.store.read("well_exclusions", plate="P1")
+    assert rows.select("well", "n_scans", "reason", "asked_by").rows() == [
+        ("A05", 2, "drifts", None),
+        ("A06", 3, "a bubble", "AB"),
+    ]
+    assert plates_figures.well_exclusions(plate.screen, plate.store, "P1")
+    assert state.stale_small_tables(plate.screen, plate.store, "P1") == []
+    plate.home.exclusions_file.write_text("plate,well,reason\n")
+    plate.settings()
+    assert "well_exclusions" in state.stale_small_tables(plate.screen, plate.store, "P1")
+    profiles.profile(plate.screen, plate.store, "P1", MODEL)
+    assert plate.store.read("well_profiles", MODEL, "P1").equals(before)
+    assert plate.store.recipes("embeddings", MODEL, "P1") == embedded

@@ -351,3 +351,20 @@ def test_each_asset_of_a_segmenter_is_made_from_those_of_the_same_and_no_other(p
     assert parents("well_profiles", "pixel_pca") == {"embeddings/pixel_pca"}
     assert f"well_profiles/{SEG}" in parents("temporal_distances", SEG)
     assert parents("segmentation_scores", SEG) == {f"objects/{SEG}", "annotations"}
+
+
+def test_counts_and_profiles_of_objects_leave_out_what_a_person_left_out(plate):
+    plate.find()
+    objects.count(plate.screen, plate.store, "P1", SEG)
+    before = plate.read("well_counts")
+    plate.home.exclusions_file.write_text("plate,well,until,reason\nP1,A5,2,lid off\n")
+    plate.screen = load_screen(plate.home)
+    assert f"well_counts/{SEG}" in state.stale_small_tables(plate.screen, plate.store, "P1")
+    objects.count(plate.screen, plate.store, "P1", SEG)
+    gone = before.join(plate.read("well_counts"), on=["well", "scan"], how="anti")
+    assert gone.select("well", "scan").rows() == [("A05", "000d02h00m")]
+    objects.measure(plate.screen, plate.store, "P1", SEG)
+    profiles.profile(plate.screen, plate.store, "P1", SEG)
+    made = plate.store.read("well_profiles", SEG, "P1")
+    assert made.filter(pl.col("well") == "A05")["scan"].to_list() == ["000d06h00m"]
+    assert f"well_counts/{SEG}" not in state.stale_small_tables(plate.screen, plate.store, "P1")

@@ -21,7 +21,8 @@ from sensors.sheets import waiting_for_restart
 MAP = "well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{},1,uM\n"
 RULES = WatchSettings()
 FAILED = dg.DagsterRunStatus.FAILURE
-EVERY_TABLE = {"plates", "plate_maps", "scans", "vendor_metrics", "growth_curves", "temporal_distances/pixel_pca"}
+EVERY_TABLE = {"plates", "plate_maps", "scans", "vendor_metrics", "well_exclusions", "growth_curves"}
+EVERY_TABLE |= {"temporal_distances/pixel_pca"}
 
 
 @pytest.fixture
@@ -98,6 +99,24 @@ def test_a_setting_of_the_distances_brings_them_and_a_setting_of_the_profiles_br
     landing.configure('[trajectories]\nn_bootstrap = 7\n[profiles]\nmethod = "median"\n')
     landing.compare()
     assert asked(landing.compare()) == [("P1", EVERY_TABLE | {"well_profiles/pixel_pca"})]
+
+
+def test_a_well_that_is_left_out_brings_profiles_and_a_reason_that_is_reworded_small_tables(landing):
+    sheet = landing.home.exclusions_file
+    sheet.write_text("plate,well,reason\nP2,A1,bubble\n")  # another plate's
+    assert [landing.compare(), landing.compare()] == [[], []]
+    everything = EVERY_TABLE | {"well_profiles/pixel_pca"}
+    sheet.write_text("plate,well,reason\nP1,A1,bubble\n")
+    assert landing.compare() == []
+    assert asked(landing.compare()) == [("P1", everything)]
+    landing.end_runs()
+    sheet.write_text("plate,well,reason\nP1,A1,two bubbles\n")
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", EVERY_TABLE)]
+    landing.end_runs()
+    sheet.unlink()
+    landing.compare()
+    assert asked(landing.compare()) == [("P1", everything)]
 
 
 def test_a_setting_of_the_answers_alone_brings_the_answers_and_no_plate(landing, monkeypatch):
@@ -354,7 +373,7 @@ def test_a_plate_map_that_comes_after_a_failed_import_brings_what_it_lacked(land
     assert [landing.compare(), landing.compare()] == [[], []]
     (landing.exports / "P2" / "map.csv").write_text(MAP.format("y"))
     assert landing.compare() == []  # it may be half copied
-    assert asked(landing.compare()) == [("P2", {"plates", "plate_maps", "scans", "vendor_metrics"})]
+    assert asked(landing.compare()) == [("P2", {"plates", "plate_maps", "scans", "vendor_metrics", "well_exclusions"})]
     landing.end_runs()
     assert [landing.compare(), landing.compare()] == [[], []]
 

@@ -136,12 +136,12 @@ def test_growth_needs_a_plate_map(home):
 
 def test_a_condition_that_loses_far_more_images_than_its_controls_is_told(home):
     store = TableStore(home)
-    assert uneven_flags(store, "P1") == {}
+    assert uneven_flags(load_screen(home), store, "P1") == {}
     frame = store.read("image_quality", plate="P1")
     blurred = pl.col("well").is_in(["A02", "A03"]) & (pl.col("scan") != frame["scan"].max())
     flags = pl.when(blurred).then(pl.lit(["out_of_focus"])).otherwise(pl.col("flags"))
     store.write("image_quality", frame.with_columns(flags.alias("flags")), plate="P1")
-    (said,) = uneven_flags(store, "P1").values()
+    (said,) = uneven_flags(load_screen(home), store, "P1").values()
     assert "67 % of 6 images flagged, 0 % of the controls'" in said
 
 
@@ -166,3 +166,12 @@ def test_a_trend_over_the_plate_is_told_with_what_follows(home, setting, correct
     (text,) = found.values()
     assert text.startswith("plate P1, A549: a trend over the column explains 31% of the variance of all wells; ")
     assert said in text
+
+
+def test_growth_leaves_out_what_a_person_left_out_of_images_and_of_a_vendors_table(home):
+    home.exclusions_file.write_text("plate,well,until,reason\nP1,A2,2,lid off\n")
+    _, frame = measured(home)
+    assert frame["scan"].to_list() == ["000d04h00m"]  # A03 is flagged, A02 left out before
+    named(home)
+    _, frame = measured(home)
+    assert frame["confluence"].to_list() == pytest.approx([0.4, 0.5, 0.4])

@@ -6,7 +6,7 @@ the caller.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ def plate_size(rows: Sequence[int], columns: Sequence[int]) -> tuple[int, int]:
     return next(((r, c) for r, c in _FORMATS if r >= bottom and c >= right), (bottom, right))
 
 
-def plate_map(wells: pl.DataFrame, *, title: str = "Plate map") -> bytes:
+def plate_map(wells: pl.DataFrame, *, title: str = "Plate map", crossed: Collection[str] = (), note: str = "") -> bytes:
     """Layout of a plate: a colour and number for each compound, darker at higher doses; controls black.
 
     Parameters
@@ -36,6 +36,10 @@ def plate_map(wells: pl.DataFrame, *, title: str = "Plate map") -> bytes:
         ``plate_maps`` of one plate: row, column, role, cell_line, compound, concentration, concentration_unit.
     title
         Heading.
+    crossed
+        Wells with a cross over them.
+    note
+        Second line of the heading.
     """
     n_rows, n_columns = plate_size(wells["row"].to_list(), wells["column"].to_list())
     treated = wells.filter(pl.col("role") == "treatment")
@@ -54,10 +58,15 @@ def plate_map(wells: pl.DataFrame, *, title: str = "Plate map") -> bytes:
     for (column, row), (face, mark) in zip(places, looks, strict=True):
         if mark and n_rows <= 16:
             ax.text(column, row, mark, ha="center", va="center", fontsize=size, color=style.ink_on(face))
+    if (out := wells.filter(pl.col("well").is_in(list(crossed)))).height:
+        area = 60 if n_rows <= 8 else 22
+        at = (out["column"].to_numpy(), out["row"].to_numpy())
+        ax.scatter(*at, marker="x", s=area * 1.6, c="white", linewidths=4.5)
+        ax.scatter(*at, marker="x", s=area, c=style.EFFECT_COLOURS["cytotoxic"], linewidths=2.2)
     _plate_keys(keys, wells, compounds, key_columns)
     lines = ", ".join(map(str, wells["cell_line"].unique().sort().to_list()[:4]))
     doses = "darker = higher dose of the compound"
-    style.set_title(figure, style.text(title, 90), style.text(f"cell line {lines}  ·  {doses}", 120))
+    style.set_title(figure, style.text(title, 90), style.text(note or f"cell line {lines}  ·  {doses}", 120))
     return style.to_png(figure)
 
 

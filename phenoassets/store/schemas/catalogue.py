@@ -75,6 +75,23 @@ TABLES: Final = (
         ),
     ),
     Table(
+        "well_exclusions",
+        "Wells that a person left out of all answers in well_exclusions.csv; their images and vectors are kept.",
+        ("plate", "well", "number"),
+        (
+            PLATE,
+            WELL,
+            required("number", I32, "Which of the well's exclusions, from 1, in the order of the sheet"),
+            optional("from_hours", F64, "First hour that is left out; null where none is given", "h"),
+            optional("from_time", TIME, "First local time that is left out; null where none is given"),
+            optional("until_hours", F64, "Last hour that is left out; null where none is given", "h"),
+            optional("until_time", TIME, "Last local time that is left out; null where none is given"),
+            required("n_scans", I32, "Scans of the plate that it covers so far"),
+            required("reason", STR, "Why"),
+            optional("asked_by", STR, "Who asked for it"),
+        ),
+    ),
+    Table(
         "scans",
         "One row a scan of a plate.",
         ("plate", "scan"),

@@ -65,6 +65,17 @@ def test_one_bad_map_leaves_the_others_and_the_words_they_agree_on(review):
     assert "controls: P1: DMSO (2 wells)" in lines
 
 
+def test_what_is_left_out_and_what_cannot_be_is_told(review, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "well_exclusions.csv").write_text(
+        "plate,well,reason,asked_by\nP1,B1,bubble,AB\nP1,H12,bubble,AB\nP 1,A1,bubble,\n"
+    )
+    lines = review({"P1": ONE})
+    assert "left out: 2 wells of P1: B01, H12; asked by AB" in lines
+    assert "well_exclusions.csv: plate P1 has nothing in H12, by its plate map" in lines
+    assert "well_exclusions.csv: row 4 names the plate P 1, which has no folder; P1 is near" in "\n".join(lines)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "near"),
     [
