@@ -130,7 +130,9 @@ def find_clusters(
         row["silhouette"] = None if i is None or np.isnan(own_silhouettes[i]) else float(own_silhouettes[i])
     table = TABLES["temporal_clusters"]
     names = distances.select("model", "condition_id", "metric", "features").unique()
-    own = pl.DataFrame(rows, schema={c: table.column(c).dtype for c in _OWN}, orient="row")  # type: ignore[misc]
+    shared = {*names.columns, "scaling", "k"} - {"condition_id"}  # by all conditions
+    schema = {column.name: column.dtype for column in table.columns if column.name not in shared}
+    own = pl.DataFrame(rows, schema=schema, orient="row")  # type: ignore[arg-type]
     result = (
         names.join(own, on="condition_id", how="left")
         .with_columns(
@@ -145,29 +147,6 @@ def find_clusters(
     why = dict.fromkeys(uncurved["condition_id"].sort(), "no time of treatment, or scans too far apart for a curve")
     trajectories = replace(trajectories, left_out=trajectories.left_out | why)
     return TemporalClusters(result, _center_rows(centers, trajectories.hours, labels, effects), trajectories)
-
-
-_OWN = (
-    "condition_id",
-    "cluster",
-    "cluster_effect",
-    "effect",
-    "reason",
-    "shape_effect",
-    "end_level",
-    "peak_level",
-    "peak_hours",
-    "onset_hours",
-    "onset_after_hours",
-    "onset_by_hours",
-    "other_features_effect",
-    "silhouette",
-    "p_value",
-    "q_value",
-    "probability",
-    "n_wells",
-    "n_controls",
-)
 
 
 def center_effect(

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from phenoassets.effects.population import Growth
-from phenoassets.trajectories.preparation import Floats, interpolate_within_gaps, max_gap_by_plate
+from phenoassets.trajectories.preparation import Floats, at_hours, interpolate_within_gaps, max_gap_by_plate
 
 TAIL: Final = 0.00135
 """Tail beyond three standard deviations, at which the spread that few controls tell is widened."""
@@ -42,11 +42,7 @@ class GrowthCourses:
         self._courses: dict[str, list[tuple[Floats, list[Floats], float]]] = {}
         if growth is None:
             return
-        timed = (
-            growth.join(scans.select("plate", "scan", "elapsed_hours"), on=["plate", "scan"])
-            .filter(pl.col("elapsed_hours").is_not_null())
-            .sort("condition_id", "plate", "elapsed_hours")
-        )
+        timed = at_hours(growth, scans).sort("condition_id", "plate", "elapsed_hours")
         gaps = max_gap_by_plate(timed, max_gap_hours)
         unknown = pl.lit(None, pl.Float64)
         needed = (*_COLUMNS.values(), "control_growth_std")

@@ -20,7 +20,7 @@ from scipy.stats import norm
 from scipy.stats import t as t_distribution
 
 from phenoassets.effects.rules import EffectRules, Judgement, largest_departure
-from phenoassets.trajectories.preparation import Floats, rolling_median
+from phenoassets.trajectories.preparation import Floats, at_hours, rolling_median
 from phenoassets.treatments import benjamini_hochberg
 
 MIN_CONTROLS: Final = 3
@@ -290,9 +290,7 @@ def _trends(positions: pl.DataFrame | None) -> tuple[dict[tuple[str, str], str],
 
 def _timed(frame: pl.DataFrame, scans: pl.DataFrame) -> pl.DataFrame:
     return (
-        frame.join(scans.select("plate", "scan", "elapsed_hours"), on=["plate", "scan"])
-        .filter(pl.col("elapsed_hours") >= 0)
-        .sort("plate", "elapsed_hours", maintain_order=True)
+        at_hours(frame, scans).filter(pl.col("elapsed_hours") >= 0).sort("plate", "elapsed_hours", maintain_order=True)
     )
 
 

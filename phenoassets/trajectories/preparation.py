@@ -127,6 +127,20 @@ def split_condition(condition_id: str) -> tuple[str, str]:
     return line, " + ".join(part.rpartition("@")[0] or part for part in rest.split(" + "))
 
 
+def at_hours(frame: pl.DataFrame, scans: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `frame` (plate, scan, ...) with ``elapsed_hours`` since treatment; those of unknown time are left out.
+
+    Parameters
+    ----------
+    frame
+        Any table with a row for each plate and scan.
+    scans
+        plate, scan, elapsed_hours (0 = treatment, null where unknown).
+    """
+    hours = scans.select("plate", "scan", "elapsed_hours").drop_nulls("elapsed_hours")
+    return frame.join(hours, on=["plate", "scan"])
+
+
 def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hours: float = 6.0) -> pl.DataFrame:
     """One curve a condition on one grid of hours since treatment, averaged over its plates.
 
@@ -157,11 +171,7 @@ def combine_plates(distances: pl.DataFrame, scans: pl.DataFrame, *, max_gap_hour
         if distances[column].n_unique() > 1:
             raise ProfileError(f"curves are combined for one {column} at a time; select one first")
     values = ["distance", "low", "high", "null_high"]
-    timed = (
-        distances.join(scans.select("plate", "scan", "elapsed_hours"), on=["plate", "scan"])
-        .filter(pl.col("elapsed_hours").is_not_null())
-        .sort("condition_id", "plate", "elapsed_hours")
-    )
+    timed = at_hours(distances, scans).sort("condition_id", "plate", "elapsed_hours")
     schema = {"condition_id": pl.String, "elapsed_hours": pl.Float64, **dict.fromkeys(values, pl.Float64)}
     if timed.is_empty():
         return pl.DataFrame(schema=schema | {"n_plates": pl.Int32, "n_wells": pl.Int32})
