@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from phenoassets.effects.population import Growth
+from phenoassets.effects.growth import Growth
 from phenoassets.effects.rules import EffectRules, judge_effect
 from phenoassets.virtual_screen.populations import KINDS, Curves, draw_action, draw_curves, draw_lab
 

@@ -12,9 +12,10 @@ from functools import partial
 import numpy as np
 import polars as pl
 
+from phenoassets.effects.growth import Growth
 from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.joint_significance import joint_departures
-from phenoassets.effects.population import Growth, read_population
+from phenoassets.effects.population import read_population
 from phenoassets.effects.probability import name_stability
 from phenoassets.effects.rules import EffectRules, Judgement, judge_effect, name_by_shape, onset, response_height
 from phenoassets.effects.significance import SignificanceRules, significant_effect

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import polars as pl
 from scipy.stats import t as t_distribution
 
+from phenoassets.effects.growth import Growth
 from phenoassets.effects.growth_courses import GrowthCourses
-from phenoassets.effects.population import Growth, Population, read_population
+from phenoassets.effects.population import Population, read_population
 from phenoassets.effects.rules import EffectRules
 from phenoassets.effects.significance import SignificanceRules, plate_significance
 from phenoassets.store.schemas import TABLES
@@ -28,8 +29,11 @@ _TIMES: Final = {
     "behind_hours": "behind_hours",
     "held_hours": "held_hours",
     "loss_hours": "loss_hours",
+}
+_OF_BODIES: Final = {
     "dead_hours": "dead_hours",
-    "few_bodies_hours": "few_bodies_hours",
+    "few_bodies_hours": "few_hours",
+    "fewer_bodies_score": "fewer_score",
 }
 
 
@@ -129,6 +133,7 @@ def _population(hours: Floats, growth: Growth, rules: EffectRules) -> dict[str, 
     """When what is seen of the population begins, bodies at the end, and whether division came back."""
     seen: Population | None = read_population(hours, growth, rules)
     out: dict[str, object] = {name: None if seen is None else getattr(seen, field) for name, field in _TIMES.items()}
+    out |= {name: None if seen is None else getattr(seen.bodies, field) for name, field in _OF_BODIES.items()}
     late = hours >= (hours[-1] - rules.end_hours if len(hours) else 0.0)
     for name, own, control in (
         ("bright_bodies_ratio", growth.bodies, growth.control_bodies),

@@ -13,7 +13,7 @@ import polars as pl
 from scipy.stats import norm
 from scipy.stats import t as student_t
 
-from phenoassets.effects.population import Growth
+from phenoassets.effects.growth import Growth
 from phenoassets.trajectories.preparation import Floats, at_hours, interpolate_within_gaps, max_gap_by_plate
 
 TAIL: Final = 0.00135
@@ -21,6 +21,13 @@ TAIL: Final = 0.00135
 
 MOST_CONTROLS: Final = 64
 """Control wells from which on their spread counts as known."""
+
+_SPREADS: Final = {
+    "_spread": "control_growth_std",
+    "_bright_spread": "control_bright_bodies_so_far_std",
+    "_dead_spread": "control_dead_bodies_so_far_std",
+}
+"""Spreads by chance, and the spreads over control wells that they come of."""
 
 _COLUMNS: Final = {
     "confluence": "confluence",
@@ -31,6 +38,12 @@ _COLUMNS: Final = {
     "control_dead": "control_dead_bodies",
     "control_std": "control_std",
     "spread": "_spread",
+    "bright_so_far": "bright_bodies_so_far",
+    "control_bright_so_far": "control_bright_bodies_so_far",
+    "bright_spread": "_bright_spread",
+    "dead_so_far": "dead_bodies_so_far",
+    "control_dead_so_far": "control_dead_bodies_so_far",
+    "dead_spread": "_dead_spread",
 }
 """Fields of `Growth` and the columns that they come of."""
 
@@ -45,9 +58,9 @@ class GrowthCourses:
         timed = at_hours(growth, scans).sort("condition_id", "plate", "elapsed_hours")
         gaps = max_gap_by_plate(timed, max_gap_hours)
         unknown = pl.lit(None, pl.Float64)
-        needed = (*_COLUMNS.values(), "control_growth_std")
+        needed = (*_COLUMNS.values(), *_SPREADS.values())
         timed = timed.with_columns(unknown.alias(name) for name in needed if name not in timed.columns)
-        timed = timed.with_columns(_chance_spread().alias("_spread"))
+        timed = timed.with_columns(_chance_spread(of).alias(name) for name, of in _SPREADS.items())
         names = ("elapsed_hours", *_COLUMNS.values())
         for (condition, plate), part in timed.group_by(["condition_id", "plate"], maintain_order=True):
             hours, *values = (part[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in names)
@@ -60,18 +73,19 @@ class GrowthCourses:
             for column, course in zip(found, values, strict=True):
                 column.append(interpolate_within_gaps(hours, times, course, gap))
         means = dict(zip(_COLUMNS, (mean_known(np.stack(column)) for column in found), strict=True))
-        plates = np.isfinite(np.stack(found[-1])).sum(axis=0)
-        means["spread"] = means["spread"] / np.sqrt(np.maximum(plates, 1))
+        for name, column in zip(_COLUMNS, found, strict=True):
+            if _COLUMNS[name] in _SPREADS:
+                means[name] = means[name] / np.sqrt(np.maximum(np.isfinite(np.stack(column)).sum(axis=0), 1))
         return Growth(**means)
 
 
-def _chance_spread() -> pl.Expr:
-    """Standard deviation of growth by chance, as `Growth.spread`: Student's t makes few controls tell less."""
+def _chance_spread(of: str) -> pl.Expr:
+    """Standard deviation by chance from that `of` the control wells: Student's t makes few controls tell less."""
     controls, widening = pl.col("n_controls"), pl.lit(1.0)
     for n in range(MOST_CONTROLS, 1, -1):
         tail = float(student_t.isf(TAIL, n - 1) / norm.isf(TAIL))
         widening = pl.when(controls <= n).then(tail).otherwise(widening)
-    return pl.col("control_growth_std") * (1 / pl.col("n_wells") + 1 / controls).sqrt() * widening
+    return pl.col(of) * (1 / pl.col("n_wells") + 1 / controls).sqrt() * widening
 
 
 def mean_growth(courses: Sequence[Growth]) -> Growth:

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.signal import savgol_filter
 
-from phenoassets.effects.population import Growth, Population, first_stay, read_population, smoothing_points
+from phenoassets.effects.growth import Growth
+from phenoassets.effects.lasting import first_stay
+from phenoassets.effects.population import Population, read_population, smoothing_points
 from phenoassets.effects.thresholds import EffectRules
 from phenoassets.trajectories.preparation import Floats, rolling_median
 
@@ -176,10 +178,11 @@ def _falls_behind(seen: Population, rules: EffectRules, *, growth_departs: bool)
     Growth must be behind by more than chance (`growth_departs` where that is known otherwise), and by enough to be an
     effect.
     """
-    found = [seen.missing_hours]
+    many = seen.bodies.fewer_score is not None and seen.bodies.fewer_score >= rules.growth_margin
+    found = [seen.bodies.missing_hours, seen.bodies.fewer_hours if many or growth_departs else None]
     if seen.growth_share is not None and seen.growth_share < rules.held_share:
         far = seen.behind_score is not None and seen.behind_score >= rules.growth_margin
-        found += [seen.behind_hours if far or growth_departs else None, seen.dead_hours]
+        found += [seen.behind_hours if far or growth_departs else None, seen.bodies.dead_hours]
     return min((hours for hours in found if hours is not None), default=None)
 
 
@@ -221,21 +224,21 @@ def _name_by_shape(curve: _Curve, rules: EffectRules) -> str:
 
 def _name_by_fate(start: float, seen: Population, rules: EffectRules) -> Judgement:
     """Name a departure by what happens to the cells; `start` is when the distance or growth departs."""
-    given = (start, seen.loss_hours, seen.dead_hours, seen.growth_share)
+    given = (start, seen.loss_hours, seen.bodies.dead_hours, seen.growth_share)
     slowed = seen.growth_share is not None and seen.growth_share < rules.held_share
     begins, sign = seen.loss_hours, "the covered area shrinks"
-    if slowed and seen.dead_hours is not None and (begins is None or seen.dead_hours < begins):
-        begins, sign = seen.dead_hours, "growth is slowed while dead bodies are many"
+    if slowed and seen.bodies.dead_hours is not None and (begins is None or seen.bodies.dead_hours < begins):
+        begins, sign = seen.bodies.dead_hours, "growth is slowed while dead bodies are many"
     if begins is not None:
         # An arrest shows in growth, or in missing divisions, before it shows in features where these are noisy.
-        first = min(h for h in (start, seen.held_hours, seen.few_bodies_hours) if h is not None)
+        first = min(h for h in (start, seen.held_hours, seen.bodies.few_hours) if h is not None)
         late = begins - first >= rules.arrest_hours
         return Judgement(
             "mixed" if late else "cytotoxic",
             f"{sign} from {begins:.0f} h, {'long after' if late else 'with'} the departure at {first:.0f} h",
             *given,
         )
-    if slowed or seen.few_bodies_hours is not None:
+    if slowed or seen.bodies.few_hours is not None:
         how = f"net growth falls to {seen.growth_share:.2f} of the controls'" if slowed else "dividing cells are few"
         return Judgement("cytostatic", f"{how}, and no cells are lost", *given)
     if seen.growth_share is None:

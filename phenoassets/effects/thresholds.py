@@ -70,6 +70,11 @@ class EffectRules:
         Division is held where they are, over `held_hours`, this share of the controls': dividing cells round up too.
     least_bodies
         Share of the covered area that is added to both sides of such a comparison: fewer bodies than these are chance.
+    dividing_share
+        Division is held where bodies of all scans so far are this share of the controls' or fewer, by `growth_margin`
+        standard deviations of idle wells for a condition that departs by nothing else,
+    few_score
+        and by this many, for `arrest_hours`, to name one that departs: then an arrest is more likely than none.
     arrest_hours
         Death that begins this long after the departure from the controls follows an arrest: about half a day.
     """
@@ -98,4 +103,6 @@ class EffectRules:
     bodies_factor: float = 1.6
     dividing_factor: float = 0.6
     least_bodies: float = 0.001
+    dividing_share: float = 0.75
+    few_score: float = 1.0
     arrest_hours: float = 12.0

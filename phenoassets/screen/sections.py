@@ -249,6 +249,10 @@ class Effects(Section):
     bodies_factor: Annotated[float, Field(gt=1)] = Field(1.6, description="the factor of bright bodies")
     dividing_factor: Fraction = Field(0.6, description="share of the controls' round bodies that says division is held")
     least_bodies: Positive = Field(0.001, description="share of covered area of bright bodies that is chance")
+    dividing_share: Fraction = Field(
+        0.75, description="share of the controls' round bodies over all scans so far that says division is held"
+    )
+    few_score: Positive = Field(1.0, description="standard deviations by which they are fewer in one that departs")
     arrest_hours: Positive = Field(12.0, description="hours after the departure from which on death follows an arrest")
 
     @model_validator(mode="after")

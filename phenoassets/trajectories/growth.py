@@ -20,6 +20,9 @@ FIRST_SCANS: Final = 3
 
 _BODIES: Final = ("bright_bodies", "dead_bodies")
 
+LEAST_BODIES: Final = 0.001
+"""Share of the covered area that is added to running means of bodies: fewer than these are chance."""
+
 
 def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, channel: str = "phase") -> pl.DataFrame:
     """Confluence of every treated condition of a plate and of the controls of its control group.
@@ -59,13 +62,16 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     log_area = pl.col("confluence").clip(LEAST_AREA).log()
     from_start = log_area - log_area.filter(pl.col("scan").is_in(first)).mean()
     wells = wells.with_columns(from_start.over("well").alias("_growth"))
+    wells = wells.sort("well", "scan").with_columns(_so_far(name).over("well") for name in _BODIES)
+    so_far = [f"{name}_so_far" for name in _BODIES]
     controls = (
         wells.filter(pl.col("role") == CONTROL_ROLE)
         .group_by("control_group", "scan", maintain_order=True)
         .agg(
             pl.col("confluence").median().alias("control_confluence"),
             pl.col("confluence").std().alias("control_std"),
-            pl.col(*_BODIES).median().name.prefix("control_"),
+            pl.col(*_BODIES, *so_far).median().name.prefix("control_"),
+            *(pl.col(name).std().alias(f"control_{name}_std") for name in so_far),
             pl.col("_growth").std().alias("control_growth_std"),
             pl.len().cast(pl.Int32).alias("n_controls"),
         )
@@ -73,9 +79,15 @@ def growth_curves(image_quality: pl.DataFrame, plate_map: pl.DataFrame, *, chann
     return (
         wells.filter(pl.col("role").is_in(TREATED_ROLES) & pl.col("condition_id").is_not_null())
         .group_by("plate", "condition_id", "control_group", "scan", maintain_order=True)
-        .agg(pl.col("confluence", *_BODIES).median(), pl.len().cast(pl.Int32).alias("n_wells"))
+        .agg(pl.col("confluence", *_BODIES, *so_far).median(), pl.len().cast(pl.Int32).alias("n_wells"))
         .join(controls, on=["control_group", "scan"], how="left")
         .with_columns(pl.col("n_controls").fill_null(0))
         .select(table.names)
         .sort(table.key)
     )
+
+
+def _so_far(name: str) -> pl.Expr:
+    """Logarithm of the mean of bodies per covered area over the scans of a well so far, in the order of its scans."""
+    share = pl.col(name) / pl.col("confluence").clip(LEAST_AREA)
+    return (share.cum_sum() / share.cum_count() + LEAST_BODIES).log().alias(f"{name}_so_far")

@@ -88,6 +88,11 @@ TABLES: Final = (
             optional("bright_bodies_ratio", F64, "Bright bodies per covered area at the end, over the controls'"),
             optional("dead_bodies_ratio", F64, "Dead bodies per covered area at the end, over the controls'"),
             optional(
+                "fewer_bodies_score",
+                F64,
+                "By how many standard deviations of chance round bodies have been fewer over all scans so far",
+            ),
+            optional(
                 "recovered", BOOL, "Whether division that was held came back at the end; null where none was held"
             ),
             required("n_wells", I32, "Wells"),

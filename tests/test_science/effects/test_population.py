@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from phenoassets.effects.population import Growth, read_population
+from phenoassets.effects.growth import Growth
+from phenoassets.effects.population import read_population
 from phenoassets.effects.rules import EffectRules, judge_effect
 
 HOURS = np.arange(-4.0, 73.0, 2.0)
@@ -69,11 +70,11 @@ def dying(factor, from_hour=0.0):
     [(6.0, {}, True), (1.4, {}, False), (6.0, {"dead_factor": 7.0}, False), (6.0, {"least_dead": 1.0}, False)],
 )
 def test_many_dead_bodies_are_death_where_growth_is_slowed(factor, rules, seen):
-    assert (read(EffectRules(**rules), **dying(factor)).dead_hours is not None) == seen
+    assert (read(EffectRules(**rules), **dying(factor)).bodies.dead_hours is not None) == seen
 
 
 def test_dead_bodies_beside_growth_as_in_the_controls_are_no_death():
-    assert read(dead=0.2 * CONTROL, control_dead=0.05 * CONTROL).dead_hours is None
+    assert read(dead=0.2 * CONTROL, control_dead=0.05 * CONTROL).bodies.dead_hours is None
 
 
 def test_an_arrested_population_that_does_not_outgrow_its_dead_is_not_dying():
@@ -86,11 +87,11 @@ def test_an_arrested_population_that_does_not_outgrow_its_dead_is_not_dying():
             course[-1] = course[-2] + 2 * (rate * area - wash * course[-2])
     found = read(EffectRules(least_dead=0.001), confluence=arrested(), dead=dead[0], control_dead=dead[1])
     assert (dead[0] / arrested())[-1] > 1.7 * (dead[1] / CONTROL)[-1]
-    assert found.dead_hours is None
+    assert found.bodies.dead_hours is None
 
 
 def test_the_beginning_of_death_is_found():
-    assert read(**dying(6.0, from_hour=30.0)).dead_hours == pytest.approx(30, abs=6)
+    assert read(**dying(6.0, from_hour=30.0)).bodies.dead_hours == pytest.approx(30, abs=6)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +112,11 @@ def test_death_after_growth_was_held_is_mixed_however_late_the_distance_departs(
 
 def test_few_round_bodies_of_either_measure_are_few_divisions():
     few, many = 0.01 * CONTROL, 0.04 * CONTROL
-    assert read(bodies=few, control_bodies=many).few_bodies_hours is not None
-    assert read(dead=few, control_dead=many).few_bodies_hours is not None
-    assert read(dead=many, control_dead=many).few_bodies_hours is None
+    assert read(bodies=few, control_bodies=many).bodies.few_hours is not None
+    assert read(dead=few, control_dead=many).bodies.few_hours is not None
+    assert read(dead=many, control_dead=many).bodies.few_hours is None
     nothing = np.full(HOURS.size, np.nan)
-    assert read(dead=nothing, control_dead=nothing, bodies=few, control_bodies=many).few_bodies_hours is not None
+    assert read(dead=nothing, control_dead=nothing, bodies=few, control_bodies=many).bodies.few_hours is not None
 
 
 def test_too_short_a_course_is_no_evidence():
@@ -126,7 +127,7 @@ def test_too_short_a_course_is_no_evidence():
 
 @pytest.mark.parametrize(("rules", "seen"), [({}, True), ({"slower_share": 0.1}, False)])
 def test_growth_must_be_slower_for_dead_bodies_to_be_a_sign(rules, seen):
-    assert (read(EffectRules(**rules), **dying(6.0)).dead_hours is not None) == seen
+    assert (read(EffectRules(**rules), **dying(6.0)).bodies.dead_hours is not None) == seen
 
 
 def test_divisions_that_are_missing_for_a_day_depart_though_area_grows_on():

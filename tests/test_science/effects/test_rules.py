@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phenoassets.effects.population import Growth
+from phenoassets.effects.growth import Growth
 from phenoassets.effects.rules import EffectRules, judge_effect, label_effect, name_by_shape
 from phenoassets.virtual_screen.populations import KINDS, draw_action, draw_curves, draw_lab
 

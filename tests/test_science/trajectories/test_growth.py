@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from phenoassets.trajectories.growth import FIRST_SCANS, growth_curves
+from phenoassets.trajectories.growth import FIRST_SCANS, LEAST_AREA, LEAST_BODIES, growth_curves
 
 AREAS = {
     "A01": [0.1, 0.1, 0.1, 0.2, 0.4],
@@ -48,3 +48,14 @@ def test_the_spread_of_growth_is_that_of_controls_over_their_own_first_scans(cur
     folds = np.log([[2.0, 2.0], [4.0, 2.0]])
     expected = [0.0, 0.0, 0.0, *folds.std(axis=1, ddof=1)]
     assert curves["control_growth_std"].to_list() == pytest.approx(expected, abs=1e-12)
+
+
+def test_bodies_so_far_are_running_means_per_covered_area_of_each_well(curves):
+    """Bright bodies cover 0.01 always, dead ones a tenth of the area."""
+    share = {well: [0.01 / max(area, LEAST_AREA) for area in areas] for well, areas in AREAS.items()}
+    own = {well: np.log(np.cumsum(values) / np.arange(1, 6) + LEAST_BODIES) for well, values in share.items()}
+    controls = np.array([own["A01"], own["A02"]])
+    assert curves["bright_bodies_so_far"].to_list() == pytest.approx(own["B01"])
+    assert curves["control_bright_bodies_so_far"].to_list() == pytest.approx(np.median(controls, axis=0))
+    assert curves["control_bright_bodies_so_far_std"].to_list() == pytest.approx(controls.std(axis=0, ddof=1))
+    assert curves["control_dead_bodies_so_far"].to_list() == pytest.approx([np.log(0.1 + LEAST_BODIES)] * 5)
