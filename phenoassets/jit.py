@@ -22,7 +22,16 @@ def compiled(function: F) -> F:
     It looks beside the source and then in the user's cache; with neither, each process compiles again. Sums may be
     added in another order (several lanes at a time); not-a-number and infinity keep their meaning.
     """
+    return _kept(function, _SAFE)
+
+
+def exactly_compiled(function: F) -> F:
+    """Compile `function` as `compiled` does, but add sums in the order that is written."""
+    return _kept(function, False)
+
+
+def _kept(function: F, fastmath: set[str] | bool) -> F:
     try:
-        return cast(F, numba.njit(cache=True, nogil=True, fastmath=_SAFE)(function))
+        return cast(F, numba.njit(cache=True, nogil=True, fastmath=fastmath)(function))
     except RuntimeError:
-        return cast(F, numba.njit(nogil=True, fastmath=_SAFE)(function))
+        return cast(F, numba.njit(nogil=True, fastmath=fastmath)(function))

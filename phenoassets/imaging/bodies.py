@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from phenoassets.blur import gaussian_blur
 from phenoassets.imaging.confluence import checked_um
 
 BRIGHTER: Final = 0.2
@@ -51,6 +51,6 @@ def measure_bright_bodies(image: NDArray[Any], um_per_pixel: float | None = None
     if level <= 0:
         return 0.0
     of_bin = 2 * checked_um(um_per_pixel)
-    near = ndimage.gaussian_filter(binned, BODY_UM / of_bin, truncate=3.0)
-    far = ndimage.gaussian_filter(binned, SURROUNDINGS_UM / of_bin, truncate=2.5)
+    near = gaussian_blur(binned, BODY_UM / of_bin, truncate=3.0)
+    far = gaussian_blur(binned, SURROUNDINGS_UM / of_bin, truncate=2.5)
     return float(np.mean(near - far > BRIGHTER * level))

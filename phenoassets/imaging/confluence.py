@@ -42,12 +42,12 @@ class Cover:
 
 def measure_cover(image: NDArray[Any], um_per_pixel: float | None = None) -> Cover:
     """Fractions that living cells and dead bodies cover; what goes in is as in `measure_confluence`."""
-    from phenoassets.imaging.cell_network import CELL, DEAD
+    from phenoassets.imaging.cell_network import CELL, DEAD, fractions_above, shipped_network
 
-    maps = _maps(image, um_per_pixel)
-    if maps is None:
+    inputs, shape = _inputs(image, um_per_pixel)
+    if inputs is None:
         return Cover(0.0, 0.0)
-    return Cover(_fraction(maps[CELL] > COVERED), _fraction(maps[DEAD] > DEAD_BODY))
+    return Cover(*fractions_above({CELL: COVERED, DEAD: DEAD_BODY}, inputs, shape, shipped_network()[0]))
 
 
 def measure_confluence(image: NDArray[Any], um_per_pixel: float | None = None) -> float:
@@ -76,12 +76,12 @@ def measure_confluence(image: NDArray[Any], um_per_pixel: float | None = None) -
 
 def cell_mask(image: NDArray[Any], um_per_pixel: float | None = None) -> NDArray[np.bool_]:
     """Where living cells lie, (height, width) of the picture; see `measure_confluence`."""
-    from phenoassets.imaging.cell_network import CELL
+    from phenoassets.imaging.cell_network import CELL, predict, shipped_network
 
-    maps = _maps(image, um_per_pixel)
-    if maps is None:
+    inputs, shape = _inputs(image, um_per_pixel)
+    if inputs is None:
         return np.zeros(image.shape, dtype=bool)
-    covered: NDArray[np.bool_] = maps[CELL] > COVERED
+    covered: NDArray[np.bool_] = (predict(inputs, shape, shipped_network()[0])[CELL] > COVERED).numpy()
     rows = np.arange(image.shape[0]) * covered.shape[0] // image.shape[0]
     columns = np.arange(image.shape[1]) * covered.shape[1] // image.shape[1]
     return covered[np.ix_(rows, columns)]
@@ -120,17 +120,12 @@ def working_shape(shape: tuple[int, ...], um_per_pixel: float, working_um: float
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
-def _fraction(mask: NDArray[np.bool_]) -> float:
-    return float(np.count_nonzero(mask) / mask.size)
-
-
-def _maps(image: NDArray[Any], um_per_pixel: float | None) -> NDArray[np.float32] | None:
-    """Maps of the network at the working size, or None where nothing can be seen."""
-    from phenoassets.imaging.cell_network import network_input, predict, shipped_network
+def _inputs(image: NDArray[Any], um_per_pixel: float | None) -> tuple[NDArray[np.float32] | None, tuple[int, int]]:
+    """What the network is given, and the size at which it sees it; None where nothing can be seen."""
+    from phenoassets.imaging.cell_network import network_input
 
     size = checked_um(um_per_pixel)
     inputs = network_input(image)
     if inputs is None or not inputs.any():
-        return None
-    network, _ = shipped_network()
-    return np.asarray(predict(inputs, working_shape(inputs.shape, size, WORKING_UM), network).numpy(), np.float32)
+        return None, (0, 0)
+    return inputs, working_shape(inputs.shape, size, WORKING_UM)

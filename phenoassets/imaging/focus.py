@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from phenoassets.blur import gaussian_blur
 from phenoassets.imaging.confluence import checked_um
 
 BAND: Final = (0.03, 0.15)
@@ -148,7 +149,7 @@ def _binned(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _details(image: NDArray[np.float32], pixels: float) -> NDArray[np.float32]:
-    blurred = [ndimage.gaussian_filter(image, s, truncate=3.0) for s in (pixels / 2, pixels)]
+    blurred = [gaussian_blur(image, s, truncate=3.0) for s in (pixels / 2, pixels)]
     return np.asarray(blurred[0] - blurred[1], np.float32)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
-from skimage.measure import regionprops_table
 
 from phenoassets.errors import ImageError
 from phenoassets.segmentation.base import Floats, Labels, Segmentation, mean_over_objects
+from phenoassets.segmentation.shapes import measure_shapes
 
 PUBLISHED: Final = ("area", "mean_intensity", "bbox_sum", "eccentricity", "solidity")
 """The five features of Jaho: of a Cellpose mask, by its name there."""
@@ -39,20 +39,6 @@ PROFILED: Final = (
 )
 """Features whose medians make a profile, in its order. Left out: where an object lies (``bbox_sum``), what stands
 twice, what depends on the exposure, and what turning the picture changes."""
-
-_SHAPE: Final = (
-    "label",
-    "area",
-    "bbox",
-    "centroid",
-    "eccentricity",
-    "solidity",
-    "extent",
-    "perimeter_crofton",
-    "axis_major_length",
-    "axis_minor_length",
-    "euler_number",
-)
 
 
 def object_rows(found: Segmentation, um_per_pixel: float) -> pl.DataFrame:
@@ -111,7 +97,8 @@ def features(labels: Labels, image: NDArray[Any], um_per_pixel: float) -> pl.Dat
     Returns
     -------
     pl.DataFrame
-        The columns of ``object_features`` from ``object`` on. Ellipses, hull and perimeter are scikit-image's.
+        The columns of ``object_features`` from ``object`` on. Ellipses, hull and perimeter are those of
+        `shapes`.
 
     Raises
     ------
@@ -126,32 +113,31 @@ def features(labels: Labels, image: NDArray[Any], um_per_pixel: float) -> pl.Dat
     scale = 1.0 / level if level > 0 else 0.0
     if not n:
         labels, grey = np.zeros((1, 1), np.int32), np.zeros((1, 1))
-    shape = regionprops_table(labels, properties=_SHAPE)
+    shape = measure_shapes(labels)
     inside = labels > 0
     mean = mean_over_objects(grey, labels)
     spread = np.sqrt(np.maximum(mean_over_objects(grey**2, labels) - mean**2, 0.0))
     low, high = _quantiles(grey[inside], labels[inside], n, (0.05, 0.95))
-    area = shape["area"].astype(np.float64)
-    perimeter = shape["perimeter_crofton"]
-    top, left, bottom, right = (shape[f"bbox-{k}"] for k in range(4))
-    centres = np.stack([shape["centroid-0"], shape["centroid-1"]], axis=1)
+    area = shape.area.astype(np.float64)
+    perimeter = shape.perimeter
+    top, left, bottom, right = shape.box.T
     return pl.DataFrame(
         {
-            "object": shape["label"].astype(np.int32),
+            "object": np.arange(1, n + 1, dtype=np.int32),
             "area": area,
             "mean_intensity": mean,
             "bbox_sum": (top + left + bottom + right).astype(np.float64),
-            "eccentricity": shape["eccentricity"],
-            "solidity": shape["solidity"],
+            "eccentricity": shape.eccentricity,
+            "solidity": shape.solidity,
             "area_um2": area * um_per_pixel**2,
             "perimeter_um": perimeter * um_per_pixel,
             "form_factor": 4 * np.pi * area / np.maximum(perimeter, 1e-9) ** 2,
-            "extent": shape["extent"],
+            "extent": shape.extent,
             "box_height_um": (bottom - top) * um_per_pixel,
             "box_width_um": (right - left) * um_per_pixel,
-            "major_axis_um": shape["axis_major_length"] * um_per_pixel,
-            "minor_axis_um": shape["axis_minor_length"] * um_per_pixel,
-            "holes": _holes(labels, shape["euler_number"]),
+            "major_axis_um": shape.major_axis * um_per_pixel,
+            "minor_axis_um": shape.minor_axis * um_per_pixel,
+            "holes": _holes(labels, shape.euler),
             "intensity_std": spread,
             "relative_intensity": mean * scale,
             "relative_std": spread * scale,
@@ -159,7 +145,7 @@ def features(labels: Labels, image: NDArray[Any], um_per_pixel: float) -> pl.Dat
             "relative_q95": high * scale,
             "relative_rim": _mean_where(grey, labels, rim(labels)) * scale,
             "texture": _texture(grey, labels, n) * scale,
-            "nearest_um": _nearest(centres) * um_per_pixel,
+            "nearest_um": _nearest(shape.centre) * um_per_pixel,
         }
     ).with_columns(pl.col("nearest_um").fill_nan(None))
 

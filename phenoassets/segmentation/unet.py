@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.morphology import local_maxima, reconstruction
+from skimage.morphology import local_maxima
 from skimage.segmentation import watershed
 
+from phenoassets.blur import gaussian_blur
 from phenoassets.imaging.cell_network import (
     CELL,
     CENTRE,
@@ -122,13 +123,17 @@ class UNet:
 
 def cut(maps: NDArray[np.float32], um_per_pixel: float) -> Labels:
     """Objects of the three maps, (3, height, width) to (height, width)."""
+    from phenoassets.segmentation.peak_kernels import reconstruct
+
     probability = np.maximum(maps[CELL], maps[DEAD])
     inside = probability > FOREGROUND
-    near = ndimage.gaussian_filter(maps[CENTRE].astype(np.float64), SMOOTH_UM / um_per_pixel)
+    near = gaussian_blur(maps[CENTRE].astype(np.float64), SMOOTH_UM / um_per_pixel)
     near[~inside] = 0.0
     if not inside.any():
         return np.zeros(inside.shape, np.int32)
-    tops = local_maxima(reconstruction(np.maximum(near - PEAK, 0.0), near), allow_borders=True) & inside
+    levelled = np.maximum(near - PEAK, 0.0)
+    reconstruct(levelled, near)
+    tops = local_maxima(levelled, allow_borders=True) & inside
     markers, n = ndimage.label(tops, np.ones((3, 3)))
     parts, n_parts = ndimage.label(inside)
     without = np.setdiff1d(np.arange(1, n_parts + 1), parts[markers > 0])

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from phenoassets.blur import gaussian_blur
 from phenoassets.virtual_screen.cells import DEAD, DYING, FRAME, MITOTIC, CellLine, Snapshot
 
 Image = NDArray[np.float32]
@@ -77,10 +78,10 @@ class View:
 
 def band_pass(thickness: Image, weights: tuple[float, ...] = _BANDS, blur: float = 0.0) -> Image:
     """Phase contrast of a thickness map: weighted differences of Gaussians, (h, w) to (h, w)."""
-    level = ndimage.gaussian_filter(thickness, blur) if blur else thickness
+    level = gaussian_blur(thickness, blur) if blur else thickness
     out = np.zeros_like(thickness)
     for sigma, weight in zip(_SIGMAS, weights, strict=True):
-        smooth = ndimage.gaussian_filter(thickness, float(np.hypot(sigma, blur)), truncate=2.5)
+        smooth = gaussian_blur(thickness, float(np.hypot(sigma, blur)), truncate=2.5)
         out += np.float32(weight) * (level - smooth)
         level = smooth
     return out
@@ -326,7 +327,7 @@ def render(cells: Snapshot, bank: StampBank, view: View, frame: tuple[int, int] 
     thickness = thickness_map(cells, bank, frame)
     phase = band_pass(thickness, blur=2.5 * view.defocus)
     if view.halo:
-        near, far = (ndimage.gaussian_filter(thickness, sigma, truncate=2.5) for sigma in _HALO_SIGMAS)
+        near, far = (gaussian_blur(thickness, sigma, truncate=2.5) for sigma in _HALO_SIGMAS)
         rise = near - far
         phase -= np.float32(view.halo) * np.where(rise < 0, rise, np.float32(_HALO_WITHIN) * rise)
     phase = phase[_RIM:-_RIM, _RIM:-_RIM]

@@ -15,6 +15,8 @@ ROOT = Path(phenoassets.__file__).resolve().parent
 ORDER = (
     "errors",
     "jit",
+    "blur_kernels",
+    "blur",
     "projection",
     "store",
     "virtual_screen",

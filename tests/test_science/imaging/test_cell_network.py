@@ -7,11 +7,14 @@ import torch
 
 from phenoassets.errors import ModelError
 from phenoassets.imaging.cell_network import (
+    CENTRE,
+    DEAD,
     GAIN,
     LIMIT,
     SHIPPED,
     CellNetwork,
     fold_norms,
+    fractions_above,
     load_network,
     network_input,
     predict,
@@ -58,6 +61,17 @@ def test_maps_have_the_size_that_was_asked_for_and_lie_between_0_and_1(shape):
     assert maps.shape == (3, *shape)
     assert float(maps.min()) >= 0
     assert float(maps.max()) <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (15, 40), (33, 47), (32, 48)])
+def test_fractions_are_those_of_the_maps(shape):
+    network, _ = shipped_network()
+    inputs = np.random.default_rng(0).normal(size=(30, 41)).astype(np.float32)
+    maps = predict(inputs, shape, network).numpy()
+    limits = {which: float(np.median(maps[which])) * 1.0001 for which in (DEAD, CENTRE)}
+    found = fractions_above(limits, inputs, shape, network)
+    expected = [(maps[which] > limit).mean() for which, limit in limits.items()]
+    assert found == pytest.approx(expected, abs=1.5 / maps[0].size)  # at the limit one may fall either way
 
 
 def test_the_card_says_what_the_weights_are():
