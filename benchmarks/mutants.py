@@ -64,6 +64,12 @@ class Fault:
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.before}  ->  {self.after}"
 
+    @property
+    def known_as(self) -> str:
+        """How the list of equivalents names it: by the text of its line, since numbers of lines change."""
+        line = (ROOT / self.path).read_text(encoding="utf-8").splitlines()[self.line - 1].strip()
+        return f"{self.path} | {line} | {self.before}  ->  {self.after}"
+
     def apply(self, text: bytes) -> bytes:
         """Source with the fault in it."""
         return text[: self.start] + f"({self.after})".encode() + text[self.end :]
@@ -246,7 +252,7 @@ def main() -> None:
     faults = [fault for fault in all_faults() if any(text in fault.path for text in chosen.only)]
     sample = random.Random(chosen.seed).sample(faults, min(chosen.sample, len(faults)))
     listed = EQUIVALENT.read_text("utf-8").splitlines() if EQUIVALENT.is_file() else []
-    equivalent = {line.split("  #")[0].strip() for line in listed}
+    equivalent = {line.rpartition("  # ")[0] for line in listed}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         covered = covered_lines(folder)
@@ -267,7 +273,7 @@ def main() -> None:
         with ThreadPoolExecutor(chosen.workers) as pool:
             for fault, noticed in pool.map(judge, sample):
                 n_noticed += noticed
-                if not noticed and f"{fault.path}: {fault.before}  ->  {fault.after}" in equivalent:
+                if not noticed and fault.known_as in equivalent:
                     n_equivalent += 1
                 elif not noticed:
                     survivors.append(fault)

@@ -159,7 +159,7 @@ def growth_rate_inhibition(
     """
     first, last = np.asarray(start, np.float64), np.asarray(end, np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        control = np.log2(control_end / control_start) if control_start > 0 and control_end > 0 else np.nan
+        control = np.log2(control_end / control_start) if control_start > 0 else np.nan
         if not control > 0:
             return np.full(first.shape, np.nan)
         rate = np.log2(last / first)

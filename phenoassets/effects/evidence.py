@@ -225,7 +225,7 @@ def _interval(
     """Bounds of the mean over plates."""
     known = [row for row in plates if row[name] is not None]
     within = [float(str(row[high])) - float(str(row[low])) for row in known if row[low] is not None]
-    if not known or not (within or len(known) > 1):
+    if not within and len(known) < 2:
         return None, None
     values = np.array([float(str(row[name])) for row in known])
     p = len(values)

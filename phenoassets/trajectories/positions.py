@@ -129,10 +129,13 @@ def following_wells(y: Floats, where: Floats, controls: Sequence[int]) -> tuple[
     The trend is fitted by weights that fall with the distance from it (Tukey's biweight), from no trend at all on, in
     units of how far controls lie from their own centre.
     """
+    nothing = 0.0, np.zeros(len(y), bool)
+    if len(controls) < MIN_CONTROLS:
+        return nothing
     reference = y[list(controls)]
     unit = float(np.median(np.linalg.norm(reference - np.median(reference, axis=0), axis=1)))
-    if len(controls) < MIN_CONTROLS or unit <= 0:
-        return 0.0, np.zeros(len(y), bool)
+    if unit <= 0:
+        return nothing
     weights = _trend_weights(y, where, np.median(reference, axis=0), unit)
     residual = np.linalg.norm(y - _fitted(y, where, weights), axis=1)
     follows = residual <= ALIKE * unit

@@ -225,3 +225,16 @@ def test_many_processes_that_count_under_the_lock_lose_no_count(tmp_path):
     for worker in workers:
         worker.join()
     assert file.read_text() == "60"
+
+
+def test_a_lock_is_watched_and_old_before_its_lease_is_over(tmp_path, monkeypatch):
+    """Watched for one and a half renewals, or the whole lease; its file older than the lease by the clock."""
+    path = tmp_path / "lock"
+    path.touch()
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    ages = {"fresh": 0.0, "old": 500.0}
+    found = {}
+    for name, age in ages.items():
+        monkeypatch.setattr(locks, "_age", lambda _, age=age: age)
+        found[name] = [locks._has_expired(path, 100.0 - watched, 120.0) for watched in (0.0, 29.0, 30.0, 119.0, 120.0)]
+    assert found == {"fresh": [False, False, False, False, True], "old": [False, False, True, True, True]}

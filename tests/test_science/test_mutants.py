@@ -71,3 +71,10 @@ def test_a_fault_is_noticed_by_a_test_that_fails_and_only_by_that(mutants, tmp_p
     assert not mutants.is_noticed(fault, ["test_x.py::test_zero"], copy)
     assert mutants.is_noticed(fault, ["test_x.py"], copy)
     assert (copy / "phenoassets" / "x.py").read_text().endswith("2 * a\n")
+
+
+def test_every_equivalent_is_a_fault_that_can_be_put_in_and_has_a_reason(mutants):
+    known = {fault.known_as for fault in mutants.all_faults()}
+    listed = [line.rpartition("  # ") for line in mutants.EQUIVALENT.read_text(encoding="utf-8").splitlines()]
+    assert listed
+    assert [name for name, _, reason in listed if name not in known or len(reason) < 10] == []

@@ -7,9 +7,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from phenoassets.effects.clusters import find_clusters
 from phenoassets.effects.conditions import onset_scans, with_other_features
+from phenoassets.effects.growth_courses import GrowthCourses
 from phenoassets.effects.number_of_clusters import choose_k
 from phenoassets.effects.rules import (
     EffectRules,
@@ -513,3 +515,16 @@ def test_features_that_disagree_say_so_in_the_reason():
     space = "sphered" if table["features"][0] == "raw" else "raw"
     assert f"; by {space} features " in told["reason"][0]
     assert with_other_features(table, {}).equals(table)
+
+
+@pytest.mark.parametrize(("controls", "factor"), [(2, 3), (5, 3), (64, 3), (65, None)])
+def test_few_controls_widen_the_spread_of_growth_by_students_t(controls, factor):
+    """At the tail beyond three standard deviations; two wells of the condition, one plate."""
+    scans = pl.DataFrame({"plate": "P", "scan": ["a", "b"], "elapsed_hours": [0.0, 4.0]})
+    growth = pl.DataFrame(
+        {"plate": "P", "condition_id": "L|D@1 µM", "scan": ["a", "b"], "confluence": 0.1, "control_confluence": 0.1}
+        | {"control_growth_std": 0.2, "n_wells": 2, "n_controls": controls}
+    )
+    found = GrowthCourses(growth, scans).at("L|D@1 µM", np.array([0.0, 4.0])).spread
+    widening = 1.0 if factor is None else stats.t.isf(stats.norm.sf(3), controls - 1) / 3
+    assert found == pytest.approx(np.full(2, 0.2 * np.sqrt(1 / 2 + 1 / controls) * widening), rel=2e-3)

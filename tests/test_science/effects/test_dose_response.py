@@ -203,3 +203,16 @@ def test_switches_are_listed_with_their_doses():
 def test_responses_that_are_all_alike_do_not_change_with_dose(level):
     assert fit_dose_response([0.1, 1, 10, 100], [level] * 4).answer == FLAT
     assert fit_dose_response([0.1, 1, 10, 100], [level, level, level, level * (1 + 1e-15)]).answer == FLAT
+
+
+def test_growth_inhibition_is_unknown_where_the_controls_are_none():
+    assert np.isnan(growth_rate_inhibition([1.0], [2.0], 0.0, 2.0)).all()
+    assert np.isnan(growth_rate_inhibition([1.0], [2.0], 1.0, 0.0)).all()
+    assert np.isnan(growth_rate_inhibition([0.0], [2.0], 1.0, 2.0)).all()
+
+
+def test_a_curve_whose_floor_is_a_little_over_one_half_has_no_gr50():
+    doses = 10.0 ** np.arange(-3, 3)
+    values = 1 + (0.55 - 1) / (1 + 0.01 / doses)
+    found = fit_growth_inhibition(doses, values)
+    assert found.gr50 is None and "not halved at any dose" in found.answer

@@ -109,3 +109,37 @@ def test_without_growth_or_enough_controls_the_rest_is_null_with_a_reason():
     assert row["doublings_per_day"] is None
     assert row["p_value"] is None
     assert "fewer than 3 control wells" in row["problem"]
+
+
+def joined(rates, **given):
+    return effect_evidence(*screen_of(rates, **given)).filter(level="screen").row(0, named=True)
+
+
+def test_two_plates_without_an_interval_of_their_own_have_that_of_their_scatter():
+    row = joined([0.2, 0.4], n_controls=1)
+    reach = stats.t.ppf(0.975, 1) * np.std([0.2, 0.4], ddof=1) / np.sqrt(2)
+    assert row["doublings_low"] == pytest.approx(0.3 - reach)
+    one = joined([0.2], n_controls=1)
+    assert one["doublings_per_day"] == pytest.approx(0.2) and one["doublings_low"] is None
+
+
+def test_two_controls_have_an_interval_and_one_has_none():
+    assert joined([0.2], n_controls=2)["doublings_low"] < 0.2
+    assert joined([0.2], n_controls=1)["doublings_low"] is None
+
+
+def test_a_problem_is_told_of_a_condition_only_where_every_plate_has_it():
+    assert joined([0.2, 0.2], n_controls=2)["problem"].startswith("fewer than 3 control wells")
+    clusters, distances, wells, growth, scans = screen_of([0.2, 0.2])
+    few = wells.filter((pl.col("plate") != "P1") | ~pl.col("is_control") | (pl.col("well") < "A03"))
+    found = effect_evidence(clusters, distances, few, growth, scans)
+    assert found.filter(plate="P1")["problem"][0].startswith("fewer than 3 control wells")
+    assert found.filter(level="screen")["problem"][0] is None
+
+
+def test_bodies_are_compared_at_the_end():
+    clusters, distances, wells, growth, scans = screen_of([0.2])
+    at_the_end = pl.when(pl.col("scan") < "060").then(0.0).otherwise("bright_bodies")
+    late = growth.with_columns(at_the_end.alias("bright_bodies"))
+    row = effect_evidence(clusters, distances, wells, late, scans).row(0, named=True)
+    assert row["bright_bodies_ratio"] == pytest.approx((0.02 + 0.001) / (0.01 + 0.001), rel=1e-6)

@@ -10,6 +10,7 @@ from scipy import stats
 from phenoassets.effects.probability import name_stability
 from phenoassets.effects.rules import Judgement
 from phenoassets.effects.significance import (
+    CHANCE,
     DISAGREE,
     TOO_FEW,
     UNSPANNED,
@@ -219,3 +220,33 @@ def test_a_name_stands_as_often_as_redrawn_curves_say():
     assert stability(0.3) == pytest.approx(20.5 / 21)
     assert 0.2 < stability(0.999) < 0.9
     assert stability(0.85, distance_scatter=0.9) < stability(0.85, n_wells=16)
+
+
+def test_the_band_of_chance_is_where_the_p_is_that_of_the_band():
+    """Told departures are worked back: a condition that departs so far has the p of `CHANCE`."""
+    for n in (1, 3):
+        treated, centre = {"L|D@1 µM": [3.0] * n}, {"L|D@1 µM": 3.0}
+        band = plate_significance(*tables(CONTROLS, treated, centre))["chance_departure"][0]
+        again = plate_significance(*tables(CONTROLS, {"L|D@1 µM": [band] * n}, {"L|D@1 µM": band}))
+        expected = CHANCE if n > 1 or band > max(CONTROLS) else 2 / 6
+        assert again["p_value"][0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_rate_at_the_limit_is_named_and_just_over_it_is_not():
+    judged = Judgement("cytotoxic", "", departure_hours=4.0)
+    found = {"p_value": 0.01, "q_value": 0.05, "wells_agree": True, "problem": None}
+    assert significant_effect(judged, found, 0.05, 0.25).effect == "cytotoxic"
+    assert significant_effect(judged, found | {"q_value": 0.0501}, 0.05, 0.25).effect is None
+
+
+def test_what_has_no_name_keeps_its_own_reason():
+    judged = Judgement(None, "too few scans after treatment, or no null band")
+    found = {"p_value": 0.4, "q_value": 0.9, "wells_agree": True, "problem": None}
+    assert significant_effect(judged, found, 0.05, 0.25) == judged
+
+
+def test_two_wells_can_disagree():
+    found = plate_significance(*tables(CONTROLS, {"L|D@1 µM": [9.0, 1.0]}, {"L|D@1 µM": 5.0}))
+    assert not found["wells_agree"][0]
+    alone = plate_significance(*tables(CONTROLS, {"L|D@1 µM": [9.0]}, {"L|D@1 µM": 9.0}))
+    assert alone["wells_agree"][0]

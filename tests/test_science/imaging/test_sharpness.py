@@ -115,3 +115,11 @@ def test_another_exposure_is_no_blur(frames):
     for factor in (0.8, 1.2):
         exposed = [np.clip(picture * factor, 0, 255).astype(np.uint8) for picture in later]
         assert not any(flagged(exposed, limits))
+
+
+@pytest.mark.parametrize("shape", [(257, 303), (301, 256), (99, 101)])
+def test_a_picture_of_odd_sides_is_judged_like_the_even_one_within(shape):
+    rng = np.random.default_rng(5)
+    image = ndimage.gaussian_filter(rng.normal(0, 60, shape), 1.2) * 8 + 120 + rng.normal(0, 1.5, shape)
+    odd, even = sharpness(image), sharpness(image[: shape[0] // 2 * 2, : shape[1] // 2 * 2])
+    assert odd == pytest.approx(even, abs=0.1)

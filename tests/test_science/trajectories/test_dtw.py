@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from naive import naive_dtw
 
 from phenoassets.errors import ProfileError
+from phenoassets.trajectories import dtw
 from phenoassets.trajectories.dtw import dtw_distance, dtw_kmeans
 
 
@@ -151,3 +153,19 @@ def test_kernels_compile_where_no_cache_can_be_written(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert float(run.stdout) == np.sqrt(5)
+
+
+@pytest.mark.parametrize(("affinity", "count", "cores"), [({0, 3, 5}, 8, 3), (None, 8, 8), (None, None, 1)])
+def test_cores_are_those_that_the_process_may_use(monkeypatch, affinity, count, cores):
+    if affinity is None:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: affinity, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+    assert dtw._cores() == cores
+
+
+@pytest.mark.parametrize("shape", [(5,), (0, 4), (4, 0), (2, 3, 4)])
+def test_what_is_no_table_of_curves_is_refused(shape):
+    with pytest.raises(ProfileError, match="curves must be a table"):
+        dtw.dtw_matrix(np.zeros(shape))

@@ -7,6 +7,9 @@ import pytest
 
 from phenoassets.trajectories import positions
 from phenoassets.trajectories.positions import (
+    MIN_CONTROLS,
+    PERMUTATIONS,
+    following_wells,
     group_trend_weights,
     places,
     position_effects,
@@ -139,3 +142,18 @@ def test_what_controls_span_moves_with_its_constants(monkeypatch, name, value):
 def test_too_few_wells_say_nothing():
     found = position_effects(np.zeros((3, 4)), places(["A01", "A02", "B01"]), [0], [[1], [2]])
     assert all(e.p_value is None for e in found)
+
+
+def test_without_enough_controls_or_any_spread_no_well_follows_a_trend():
+    values, where, *_ = plate(trend=1.0, seed=3)
+    for controls in (range(MIN_CONTROLS - 1), range(0)):
+        share, follows = following_wells(values, where, controls)
+        assert share == 0.0 and not follows.any()
+    share, follows = following_wells(np.zeros_like(values), where, range(8))
+    assert share == 0.0 and not follows.any()
+
+
+def test_the_smallest_p_is_that_of_the_permutations():
+    values, where, controls, conditions = plate(trend=60.0, seed=3)
+    found = position_effects(values, where, controls, conditions)
+    assert min(e.p_value for e in found if e.p_value is not None) == pytest.approx(1 / (1 + PERMUTATIONS))

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phenoassets.errors import ProfileError
+from phenoassets.trajectories.plate_groups import rows_on_grid
 from phenoassets.trajectories.preparation import (
     Preparation,
     combine_plates,
@@ -293,3 +294,11 @@ def test_a_rolling_median_of_any_length_is_that_of_its_windows(n, trailing):
     starts = range(n - 4) if trailing else range(-2, n - 2)
     expected = [np.median(row[max(i, 0) : i + 5]) for i in starts]
     np.testing.assert_allclose(rolling_median(row[None], 5, trailing=trailing)[0], expected)
+
+
+def test_a_well_of_a_single_profile_lends_it_to_near_scans_only():
+    """The row of that profile is the first, number 0."""
+    times = pl.DataFrame({"scan": ["a", "b", "c"], "hours_since_start": [0.0, 1.0, 9.0]})
+    profiles = pl.DataFrame({"well": ["A01", "B01", "B01", "B01"], "scan": ["b", "a", "b", "c"]})
+    found = rows_on_grid(profiles, ["A01", "B01"], times, tolerance_hours=2.0)
+    assert found.tolist() == [[0, 0, -1], [1, 2, 3]]

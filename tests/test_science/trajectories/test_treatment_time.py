@@ -10,6 +10,7 @@ from phenoassets.errors import ProfileError
 from phenoassets.screen.loading import load_screen
 from phenoassets.sql.views import connect
 from phenoassets.store.home import Home
+from phenoassets.store.schemas import TABLES
 from phenoassets.store.tables import TableStore
 from phenoassets.trajectories.treatment_time import elapsed_hours, treatment_hours
 
@@ -67,3 +68,9 @@ def test_a_treatment_after_the_last_scan_is_named():
 def test_hours_stand_where_they_are_given_and_nothing_where_not():
     assert treatment_hours(plates_frame("P1", treated_after_hours=4.0), scans_at(*SPRING)) == 4
     assert treatment_hours(plates_frame("P1", treated_after_hours=None), scans_at(*SPRING)) is None
+
+
+def test_a_plate_without_scans_or_without_a_row_has_no_time_of_treatment():
+    plates, scans = TABLES["plates"].empty(), TABLES["scans"].empty()
+    assert treatment_hours(plates, scans) is None
+    assert treatment_hours(plates_frame("P1", treated_after_hours=2.0), scans) is None

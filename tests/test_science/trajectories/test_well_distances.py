@@ -65,3 +65,12 @@ def test_too_few_controls_for_a_space_leave_distances_unknown():
     )["cosine"]
     assert np.isnan(found[:2]).all()
     assert np.isfinite(found[2:]).all()
+
+
+def test_a_single_well_beside_the_controls_is_measured():
+    values = np.random.default_rng(3).normal(2, 1, (4, 2, 3))
+    controls, metrics = [0, 1, 2], ["euclidean"]
+    found = held_out_distances(
+        lambda scan: (values[:, scan], np.ones(4, bool)), 2, 4, controls, controls, lambda _: lambda x: x, metrics
+    )["euclidean"]
+    np.testing.assert_allclose(found[3], np.linalg.norm(values[3] - values[:3].mean(axis=0), axis=1))
