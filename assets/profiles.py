@@ -3,7 +3,7 @@
 from assets.factory import TableAsset
 from phenoassets.figures import profiles as figures
 from phenoassets.steps import profiles as steps
-from phenoassets.steps import retrieval
+from phenoassets.steps import representation, retrieval
 
 PLATE_TABLES = (
     TableAsset(
@@ -49,5 +49,26 @@ SCREEN_TABLES = (
         step=lambda task: steps.map_wells(task.screen, task.store, task.model),
         figures=lambda task: figures.phenotype_map(task.screen, task.store, task.model),
         deps=("sphered_profiles",),
+    ),
+    TableAsset(
+        "profile_outliers",
+        "Wells whose profiles are far from all others and from their replicates: to be looked at, none is left out.",
+        step=lambda task: representation.flag_outliers(task.screen, task.store, task.model),
+        figures=lambda task: figures.profile_outliers(task.screen, task.store, task.model),
+        deps=("sphered_profiles", "plate_maps"),
+    ),
+    TableAsset(
+        "representation_scores",
+        "What profiles tell of mechanisms, cell lines or any other label, beside the commonest label and chance.",
+        step=lambda task: representation.score_representation(task.screen, task.store, task.model),
+        figures=lambda task: figures.representation_scores(task.screen, task.store, task.model),
+        deps=("sphered_profiles", "phenotypes", "plate_maps", "plates"),
+    ),
+    TableAsset(
+        "profile_tree",
+        "Conditions, compounds or patients in a tree of likeness.",
+        step=lambda task: representation.grow_tree(task.screen, task.store, task.model),
+        figures=lambda task: figures.profile_tree(task.screen, task.store, task.model),
+        deps=("sphered_profiles", "plate_maps"),
     ),
 )

@@ -10,7 +10,7 @@ import polars as pl
 
 from phenoassets.figures import fetch
 from phenoassets.figures.drawing import answers as answer_plots
-from phenoassets.figures.drawing import choices, maps
+from phenoassets.figures.drawing import choices, maps, representation
 from phenoassets.figures.safely import never_failing
 from phenoassets.profiles import answer_channel, endpoint_profiles, vectors
 from phenoassets.projection import Floats, principal_components, relative_distances, similar_first, standardized
@@ -111,6 +111,51 @@ def retrieval_scores(screen: Screen, store: TableStore, model: str) -> bytes | N
         return None
     limit = screen.settings.treatments.q_value
     return choices.retrieval(found, limit, title=f"Retrieval ({model})", note=f"filled: q at most {limit:g}")
+
+
+@never_failing
+def profile_outliers(screen: Screen, store: TableStore, model: str) -> bytes | None:
+    """Wells in the plane of their principal components, those that stand alone named."""
+    found = store.read("profile_outliers", model)
+    roles = store.read("plate_maps", columns=["plate", "well", "role"])
+    wells = found.join(roles, on=["plate", "well"])
+    if not wells.height:
+        return None
+    note = f"{wells.height:,} wells; flagged: {int(wells['flagged'].sum())}, all kept; look at their images"
+    return representation.profile_outliers(wells, title=f"Wells that stand alone ({model})", note=note)
+
+
+@never_failing
+def representation_scores(screen: Screen, store: TableStore, model: str) -> bytes | None:
+    """What profiles tell of each label, beside one label for all and dealt labels."""
+    found = store.read("representation_scores", model)
+    if not found.height:
+        return None
+    note = "whole units held out; reduced: the phenotype map"
+    return representation.representation_scores(found, title=f"What profiles tell ({model})", note=note)
+
+
+@never_failing
+def profile_tree(screen: Screen, store: TableStore, model: str) -> bytes | None:
+    """Tree of likeness, its leaves coloured by the columns that ``[representation]`` names."""
+    nodes = store.read("profile_tree", model)
+    if not nodes.height:
+        return None
+    leaf = nodes["leaf"][0]
+    columns = [c for c in dict.fromkeys((*screen.settings.representation.columns, "role")) if c != leaf]
+    wells = store.read("plate_maps").join(store.read("plates").drop("cell_line"), on="plate", how="left")
+    told = [c for c in columns if c in wells.columns]
+    wells = wells.with_columns(pl.col(leaf).cast(pl.String).alias("_name")).drop_nulls("_name")
+    values = wells.group_by("_name").agg(
+        # A leaf has a colour where all of its wells agree.
+        pl.when(pl.col(c).drop_nulls().n_unique() == 1).then(pl.col(c).drop_nulls().first()).cast(pl.String).alias(c)
+        for c in told
+    )
+    leaves = nodes.filter(pl.col("name").is_not_null()).sort("position")
+    ordered = leaves.select("name").join(values, left_on="name", right_on="_name", how="left", maintain_order="left")
+    strips = {c: ordered[c].to_list() for c in told if ordered[c].drop_nulls().len()}
+    note = f"{leaves.height} values of {leaf}, mean profile of each; average linkage, cosine distance"
+    return representation.profile_tree(nodes, strips, title=f"Tree of profiles ({model})", note=note)
 
 
 @never_failing

@@ -271,6 +271,41 @@ class Phenotypes(Section):
     seed: Seed = 27
 
 
+class Outliers(Section):
+    """Which wells are flagged as standing alone among the profiles; none is left out for it."""
+
+    components: Annotated[int, Field(ge=1, le=20)] = Field(2, description="principal components that are looked at")
+    false_alarms: Fraction = Field(0.001, description="share of the wells of a normal cloud that lie beyond the limit")
+
+
+class Representation(Section):
+    """Of which labels it is asked what profiles tell, and what the tree of profiles has for leaves."""
+
+    columns: tuple[str, ...] = Field(
+        ("moa", "cell_line"), description="columns of the plate map or of plates.csv that are labels, each scored"
+    )
+    unit: str = Field(
+        "auto",
+        description="column whose values are held out as a whole and keep one label when labels are dealt (a patient); "
+        "auto: compound where each compound bears one label, else plate",
+    )
+    controls: bool = Field(False, description="whether negative controls are among the wells that are scored")
+    leaf: str = Field("condition_id", description="column whose values are the leaves of profile_tree")
+    folds: Annotated[int, Field(ge=2, le=20)] = 5
+    deals: Annotated[int, Field(ge=19)] = Field(200, description="deals of labels behind each null")
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _columns_are_known(self) -> Representation:
+        known = {*TABLES["plate_maps"].names, *TABLES["plates"].names} - {"items"}
+        asked = (*self.columns, self.leaf, *([] if self.unit == "auto" else [self.unit]))
+        if unknown := [name for name in asked if name not in known]:
+            raise ValueError(
+                f"{unknown[0]!r} is no column of plate_maps or plates; choose of {', '.join(sorted(known))}"
+            )
+        return self
+
+
 class Objects(Section):
     """How images become objects: cells and dead bodies."""
 

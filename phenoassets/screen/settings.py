@@ -19,10 +19,12 @@ from phenoassets.screen.sections import (
     Embedding,
     Exports,
     Objects,
+    Outliers,
     Phenotypes,
     Profiles,
     Quality,
     Refresh,
+    Representation,
     Section,
     Significance,
     Sphering,
@@ -53,6 +55,8 @@ class ScreenSettings(Section):
     significance: Significance = Significance()
     effects: Effects = Effects()
     phenotypes: Phenotypes = Phenotypes()
+    outliers: Outliers = Outliers()
+    representation: Representation = Representation()
     objects: Objects = Objects()
     classifiers: dict[str, Classifier] = Field(default_factory=dict)
     refresh: Refresh = Refresh()

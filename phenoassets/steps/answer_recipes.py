@@ -112,6 +112,24 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
         1, lambda screen: screen.settings.channels, "well_profiles", ("plate_maps",), ("sphered_profiles",)
     ),
     "phenotypes": _Answer(1, _sections("phenotypes"), answers=("sphered_profiles",)),
+    "profile_outliers": _Answer(1, _sections("outliers"), "well_profiles", ("plate_maps",), ("sphered_profiles",)),
+    "representation_scores": _Answer(
+        1,
+        lambda screen: [
+            screen.settings.representation.model_dump(exclude={"leaf"}),
+            screen.settings.channels,
+        ],
+        "well_profiles",
+        ("plate_maps", "plates"),
+        ("sphered_profiles", "phenotypes"),
+    ),
+    "profile_tree": _Answer(
+        1,
+        lambda screen: [screen.settings.representation.leaf, screen.settings.channels],
+        "well_profiles",
+        ("plate_maps",),
+        ("sphered_profiles",),
+    ),
     "temporal_clusters": _Answer(
         3,
         lambda screen: [

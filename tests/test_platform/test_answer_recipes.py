@@ -53,7 +53,7 @@ def reasons(home, store):
 
 def test_nothing_is_stale_right_after_it_was_computed_and_nothing_that_was_never_made(answered, store, home):
     assert reasons(answered, store) == {}
-    store.drop("phenotypes", model=MODEL)
+    store.drop("profile_tree", model=MODEL)
     assert reasons(answered, store) == {}
 
 
@@ -64,6 +64,9 @@ def test_nothing_is_stale_right_after_it_was_computed_and_nothing_that_was_never
         ('[trajectories]\nscaling = "none"\n', OVER_TIME),
         ("[treatments]\nq_value = 0.2\n", {"strong_treatments"}),
         ("[phenotypes]\nn_neighbors = 5\n", {"phenotypes"}),
+        ("[outliers]\nfalse_alarms = 0.01\n", {"profile_outliers"}),
+        ('[representation]\ncolumns = ["role"]\n', {"representation_scores"}),
+        ('[representation]\nleaf = "compound"\n', {"profile_tree"}),
         ("[sphering]\nwindow_scans = 3\n", {"sphering_sweep", "sphered_profiles", "strong_treatments"}),
         ("[exports]\nsettle_minutes = 3\n", set()),
     ],
@@ -92,6 +95,7 @@ def test_changed_inputs_make_stale_what_is_made_from_them_and_equal_ones_do_not(
     store.write("plates", plates_frame("P1", treated_after_hours=2.0), plate="P1")
     # The others are made from plate maps and other answers, which are unchanged so far.
     every = set(ANSWERS) - {"phenotypes", "effect_agreement", "retrieval_scores", "classifier_scores"}
+    every -= {"profile_outliers", "profile_tree"}
     assert reasons(answered, store) == {key: {"inputs"} for key in every}
 
 
@@ -112,8 +116,8 @@ def test_a_curators_sheet_is_an_input_of_the_clusters(answered, store):
 
 
 def test_a_table_by_an_earlier_version_is_stale_in_every_part(answered, store):
-    store.write("phenotypes", TABLES["phenotypes"].empty(), model=MODEL)
-    assert reasons(answered, store) == {"phenotypes": {"settings", "rules", "inputs"}}
+    store.write("profile_tree", TABLES["profile_tree"].empty(), model=MODEL)
+    assert reasons(answered, store) == {"profile_tree": {"settings", "rules", "inputs"}}
     assert AnswerRecipe.parse("of old") == AnswerRecipe("", "", "")
 
 

@@ -24,7 +24,7 @@ from phenoassets.figures.drawing import likeness, maps, style
 from phenoassets.imaging.store import PlateStore
 from phenoassets.screen.loading import load_screen
 from phenoassets.sql.views import connect
-from phenoassets.steps import effects
+from phenoassets.steps import effects, representation
 from phenoassets.store.home import Home
 from phenoassets.store.tables import TableStore, digest_of
 from phenoassets.trajectories.dtw import dtw_distance
@@ -54,6 +54,9 @@ OF_MODEL = (
     "cluster_scores",
     "dose_responses",
     "phenotype_map",
+    "profile_outliers",
+    "representation_scores",
+    "profile_tree",
 )
 ALL = (*OF_PLATES, *OF_MODEL_AND_PLATE, *OF_MODEL, "image_strip", "strip_of_effect", "model_agreement")
 
@@ -262,9 +265,18 @@ def write_answers(store, rng):
         for i, key in enumerate(keys)
     ]
     store.write("phenotypes", typed("phenotypes", points), model=MODEL)
+    told = [
+        {"model": MODEL, "label_column": column, "space": space, "method": "classifier", "score": "balanced_accuracy"}
+        | {"value": 0.8, "majority": 0.5, "null_mean": 0.5, "null_q95": 0.6, "p_value": 0.01, "q_value": 0.02}
+        | {"unit": "plate", "n_wells": 40, "n_units": 2, "n_labels": 2, "n_left_out": 0}
+        for column, space in product(("cell_line", "role"), ("full", "reduced"))
+    ]
+    store.write("representation_scores", typed("representation_scores", told), model=MODEL)
     other = typed("temporal_clusters", [row | {"model": "pixel_pca", "effect": "none"} for row in clusters])
     store.write("temporal_clusters", other, model="pixel_pca")
     screen = load_screen(store.home)
+    representation.flag_outliers(screen, store, MODEL)
+    representation.grow_tree(screen, store, MODEL)
     effects.score_clusters(screen, store, MODEL)
     effects.sum_up_drugs(screen, store, MODEL)
     effects.compare(screen, store)
@@ -347,6 +359,9 @@ TABLES_READ = (
     "drug_effects",
     "effect_agreement",
     "phenotypes",
+    "profile_outliers",
+    "representation_scores",
+    "profile_tree",
 )
 
 
