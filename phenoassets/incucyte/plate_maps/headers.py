@@ -119,6 +119,11 @@ def read_header(path: Path, sheet: Sheet) -> Header:
             cells[meaning] = index
     if unknown:
         known = ", ".join(names[0] for names in _COLUMNS.values())
+        if len(unknown) > 1 and all(name.removesuffix(".0").isdecimal() for name in unknown):
+            raise PlateMapError(
+                f"plate map {path}: a grid with the plate's columns {unknown[0]} to {unknown[-1]} in its header; write "
+                f"one row a well under well, compound, concentration and unit"
+            )
         raise PlateMapError(
             f"plate map {path}: unknown column{'s' if len(unknown) > 1 else ''} {', '.join(map(repr, unknown))}; "
             f"known are {known}, concentration_<unit> and compound_2, concentration_2, ...; rename or remove"

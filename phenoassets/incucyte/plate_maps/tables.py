@@ -152,7 +152,9 @@ class _Rows:
                     f"plate map {path}, {self.sheet.place(number, index)}: {header.names[index]} is {what}; "
                     "write it as text or as a number"
                 )
-            return row[index]
+            text = row[index]
+            # A name that was broken over two lines of its cell, or has two blanks, is the same name.
+            return text if isinstance(text, NumberText) else " ".join(text.split())
 
         def named(meaning: str) -> str:
             return cell(header.cells.get(meaning))

@@ -420,3 +420,15 @@ def test_our_own_table_written_as_csv_is_read_back_as_it_was(tmp_path, shared):
     frame.drop("items").write_csv(path)
     given = ["items", "source_concentration"]  # the concentration to twelve digits is what ours now start from
     assert read_plate_map(path, "P1").drop(given).equals(frame.drop(given))
+
+
+def test_a_name_broken_over_two_lines_of_its_cell_is_the_same_name(tmp_path):
+    text = 'well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,"Drug\nX",1,uM\nA3,Drug  X,1,uM\nA4,Drug X,1,uM\n'
+    found = text_map(tmp_path, text)
+    assert found.filter(pl.col("role") == "treatment")["condition_id"].unique().to_list() == ["unspecified|Drug X@1 µM"]
+
+
+@pytest.mark.parametrize("first", ["", "Compound"])
+def test_a_grid_of_the_plate_is_refused_as_such(tmp_path, first):
+    with pytest.raises(PlateMapError, match=r"a grid with the plate's columns 1 to 3 in its header; write one row"):
+        text_map(tmp_path, f"{first},1,2,3\nA,DMSO,X,Y\nB,DMSO,X,Y\n")
