@@ -69,7 +69,7 @@ def summarise_drugs(
     table = TABLES["drug_effects"]
     names = ["condition_id", "cell_line", "compound", "concentration", "concentration_unit"]
     described = (
-        clusters.select("model", "condition_id", "effect", "onset_hours")
+        clusters.select("model", "condition_id", "effect", "onset_hours", "p_value", "q_value")
         .join(conditions.select(names).unique(["condition_id"], keep="first", maintain_order=True), on="condition_id")
         .filter(pl.col("compound").is_not_null())
         .with_columns(
@@ -91,6 +91,7 @@ def summarise_drugs(
         ids = doses["condition_id"].to_list()
         row: dict[str, object] = dict(zip(keys, key, strict=True))
         row |= {"concentrations": tested, "effects": effects}
+        row |= {"p_values": doses["p_value"].to_list(), "q_values": doses["q_value"].to_list()}
         row["switches"] = effect_switches(
             [t for t in tested if t is not None], effects[: len(tested) - tested.count(None)], str(key[3])
         )

@@ -151,7 +151,7 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
     ),
     "cluster_scores": _Answer(1, _over_time("window_points"), "temporal_distances", _CURVES, rules=_effect_rules),
     "drug_effects": _Answer(
-        2,
+        3,
         _over_time("n_bootstrap"),
         "temporal_distances",
         (*_CURVES, "plate_maps"),

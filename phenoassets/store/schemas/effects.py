@@ -155,6 +155,10 @@ TABLES: Final = (
             required("concentrations", FLOATS, "Tested concentrations, lowest first"),
             required("effects", pl.List(pl.String), "Effect at each; null where nothing can be said"),
             required(
+                "p_values", FLOATS, "How often wells without effect would depart as far, at each; null if unknown"
+            ),
+            required("q_values", FLOATS, "False discovery rate over the screen's conditions, at each; null if unknown"),
+            required(
                 "switches", pl.List(pl.String), "Where the effect changes from one kind to another as the dose rises"
             ),
             optional("lowest_active", F64, "Lowest concentration with an effect"),

@@ -210,3 +210,17 @@ def test_doses_that_were_imaged_at_different_times_are_no_fault():
     found = summarise_drugs(clusters, kept, growth, scans, conditions, n_boot=10)
     [row] = TABLES["drug_effects"].validate(found).rows(named=True)
     assert [level is None for level in row["end_levels"]] == [False, False, False, True, True]
+
+
+def test_chance_stands_beside_the_effect_of_each_dose_in_the_same_order():
+    distances, growth, scans, conditions = screen_of({"A": ACTIVE})
+    clusters = find_clusters(distances, growth, scans, k=2).table
+    rising = clusters.join(conditions.select("condition_id", "concentration").unique(), on="condition_id")
+    rising = rising.with_columns(
+        pl.col("concentration").alias("p_value"), (2 * pl.col("concentration")).alias("q_value")
+    )
+    found = summarise_drugs(rising.select(clusters.columns), distances, growth, scans, conditions, n_boot=10)
+    assert found["p_values"][0].to_list() == found["concentrations"][0].to_list()
+    assert found["q_values"][0].to_list() == [2 * c for c in found["concentrations"][0]]
+    unknown = summarise_drugs(clusters, distances, growth, scans, conditions, n_boot=10)
+    assert unknown["q_values"][0].to_list() == [None] * 5
