@@ -17,6 +17,7 @@ from phenoassets.cli.annotation_commands import annotations
 from phenoassets.cli.model_commands import models
 from phenoassets.cli.options import ESCAPED, HOME, composed, print_table, progress_of, say
 from phenoassets.cli.plate_commands import plate
+from phenoassets.cli.profile_commands import profiles
 from phenoassets.errors import PhenoassetsError
 from phenoassets.store.home import Home
 
@@ -216,7 +217,7 @@ def demo(home: Path, seed: int) -> None:
     sys.exit(0 if ok else 1)
 
 
-for group in (models, annotations, plate):
+for group in (models, annotations, plate, profiles):
     main.add_command(group)
 
 

@@ -97,7 +97,11 @@ def run_screen(
     with instance_of(screen.home) as instance, ExitStack() as stack:
         stack.enter_context(_failing_orphaned_runs(screen.home, log))
         receipts = Receipts(screen, TableStore(screen.home))
-        everything = set(models) >= {*screen.settings.models, *screen.settings.objects.segmenters}
+        everything = set(models) >= {
+            *screen.settings.models,
+            *screen.settings.objects.segmenters,
+            *screen.settings.imported,
+        }
         for number, plate in enumerate(plates, start=1):
             label = f"plate {plate} ({number} of {len(plates)})"
             if not again and instance.has_dynamic_partition(PLATE_PARTITION, plate) and receipts.is_complete(plate):

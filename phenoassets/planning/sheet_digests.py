@@ -21,6 +21,9 @@ from phenoassets.screen.screen_maps import read_screen_maps
 from phenoassets.screen.sections import DISTANCE_SETTINGS
 from phenoassets.store.tables import TableStore, digest_of
 
+# A model's profiles can be recomputed where any of these is there; those of another tool come of no table.
+_PROFILED = ("embeddings", "object_features", "well_profiles")
+
 
 @dataclass(frozen=True)
 class Sheets:
@@ -98,7 +101,7 @@ def tables_of_sheets(
     if profiles:
         tables += [("well_counts", name) for name in makers("well_counts") if store.parts("objects", name, plate)]
     for model in makers("well_profiles"):
-        if profiles and any(store.parts(table, model, plate) for table in ("embeddings", "object_features")):
+        if profiles and any(store.parts(table, model, plate) for table in _PROFILED):
             tables.append(("well_profiles", model))
         made = store.parts("well_profiles", model, plate) or ("well_profiles", model) in tables
         if made and model in distances:

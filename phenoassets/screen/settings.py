@@ -42,6 +42,9 @@ class ScreenSettings(Section):
     name: str = "screen"
     models: tuple[str, ...] = ("convae_pooled", "convae", "pixel_pca")
     primary_model: str = "convae_pooled"
+    imported: tuple[str, ...] = Field(
+        (), description="profiles of other tools, by the names under which phenoassets profiles import keeps them"
+    )
     channels: tuple[str, ...] = ("phase",)
     exports: Exports = Exports()
     controls: Controls = Controls()
@@ -76,11 +79,15 @@ class ScreenSettings(Section):
             raise ValueError(f"primary_model {self.primary_model!r} is not among models {list(self.models)}")
         if both := sorted(set(self.models) & set(self.objects.segmenters)):
             raise ValueError(f"{both[0]!r} is a model and a segmenter; their tables would lie in one folder")
+        for name in self.imported:
+            check_model_name(name)
+            if name in (*self.models, *self.objects.segmenters, *self.classifiers) or self.imported.count(name) > 1:
+                raise ValueError(f"imported names {name!r}, which is taken; their tables would lie in one folder")
         if self.objects.segmenters and self.objects.channel not in self.channels:
             raise ValueError(f"objects.channel {self.objects.channel!r} is not among channels {list(self.channels)}")
         for name, classifier in self.classifiers.items():
             check_model_name(name)
-            sources = (*self.models, *(self.objects.segmenters if self.objects.features else ()))
+            sources = (*self.models, *(self.objects.segmenters if self.objects.features else ()), *self.imported)
             if name in (*self.models, *self.objects.segmenters):
                 raise ValueError(
                     f"{name!r} is a classifier and a model or segmenter; their tables would lie in one folder"
@@ -97,8 +104,8 @@ class ScreenSettings(Section):
 
     @property
     def makers_of_tables(self) -> tuple[str, ...]:
-        """Every model, segmenter and classifier: the last parts of asset keys."""
-        return (*self.models, *self.objects.segmenters, *self.classifiers)
+        """Every model, segmenter, imported name and classifier: the last parts of asset keys."""
+        return (*self.models, *self.objects.segmenters, *self.imported, *self.classifiers)
 
     def makers(self, table: str) -> tuple[str, ...]:
         """Models, segmenters or classifiers that make a `table` of their own; none for a table that is kept once."""
@@ -111,7 +118,9 @@ class ScreenSettings(Section):
         made = {"objects"} | ({"features"} if chosen.features else set())
         made |= {"course"} if chosen.features and chosen.scans == "all" else set()
         models = self.models if spec.of_models else ()
-        return models + (chosen.segmenters if spec.of_segmenters in made else ())
+        # What another tool made is one profile a well: it has whatever is made of profiles, and nothing of images.
+        others = self.imported if spec.of_segmenters == "features" and table != "object_features" else ()
+        return models + (chosen.segmenters if spec.of_segmenters in made else ()) + others
 
 
 def exports_folder(home: Home, settings: ScreenSettings) -> Path:

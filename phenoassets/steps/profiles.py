@@ -13,6 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from phenoassets.errors import PhenoassetsError, ProfileError
+from phenoassets.exchange.imported import feature_names, imported_profiles
 from phenoassets.normalization import Normalization, normalize
 from phenoassets.normalization_sweep import candidates, chosen_recipe, sweep
 from phenoassets.phenotypes import map_phenotypes
@@ -29,6 +30,7 @@ from phenoassets.steps.provenance import (
     embedding_recipe,
     feature_profile_recipe,
     features_recipe,
+    last_scan,
     model_digest,
     profile_recipe,
     require_recipe,
@@ -194,8 +196,10 @@ _JOINED = "combined.parquet"
 
 
 def profile(screen: Screen, store: TableStore, plate: str, name: str) -> StepResult:
-    """Make the profiles of every well and scan of a plate from its embeddings, or a segmenter's from its objects."""
+    """Make the profiles of a plate from its embeddings, a segmenter's from its objects, or those of another tool."""
     settings = screen.settings
+    if name in settings.imported:
+        return _profile_imported(screen, store, plate, name)
     if name in settings.objects.segmenters:
         return _profile_objects(screen, store, plate, name)
     embedded = embedding_recipe(screen, model_digest(screen, name), calibration_of(store, plate))
@@ -251,8 +255,34 @@ def _profile_objects(screen: Screen, store: TableStore, plate: str, name: str) -
             made.append(feature_profiles(found, edge))
     if not made:
         raise ProfileError(f"plate {plate} has no object by {name} to make profiles of; look at its images")
+    frame = _write_joined(screen, store, plate, name, pl.concat(made), recipe)
+    notes = {"wells": frame["well"].n_unique(), "scans": frame["scan"].n_unique(), "features": ", ".join(PROFILED)}
+    return StepResult("well_profiles", frame.height, frame.height, version_of(frame, recipe), notes)
+
+
+def _profile_imported(screen: Screen, store: TableStore, plate: str, name: str) -> StepResult:
+    """Take the profiles that another tool made of a plate's wells, as of its last scan."""
+    recipe, scan = current_profile_recipe(screen, store, plate, name), last_scan(store, plate)
+    if scan is None:
+        raise ProfileError(
+            f"plate {plate} has no scan that the profiles of {name} could be of; materialize scans first"
+        )
+    found = imported_profiles(screen.home, name, plate)
+    rows = found.rename({"n_rows": "n_images"}).with_columns(pl.lit(scan).alias("scan"))
+    rows = without_excluded(rows, excluded_scans(screen.exclusions, plate, store.read("scans", plate=plate)))
+    if not rows.height:
+        raise ProfileError(f"the profiles kept as {name} hold no well of plate {plate} that counts")
+    frame = _write_joined(screen, store, plate, name, rows, recipe)
+    notes = {"wells": frame.height, "features": len(feature_names(screen.home, name) or ())}
+    return StepResult("well_profiles", frame.height, frame.height, version_of(frame, recipe), notes)
+
+
+def _write_joined(
+    screen: Screen, store: TableStore, plate: str, name: str, made: pl.DataFrame, recipe: str
+) -> pl.DataFrame:
+    """Write profiles that are of no one channel under that which the answers are drawn from."""
     channel = answer_channel(screen.settings.channels)
-    frame = pl.concat(made).with_columns(pl.lit(name).alias("model"), pl.lit(channel).alias("channel"))
+    frame = made.with_columns(pl.lit(name).alias("model"), pl.lit(channel).alias("channel"))
     part = _JOINED if len(screen.settings.channels) > 1 else SINGLE
     with store.together():
         store.write(
@@ -264,8 +294,7 @@ def _profile_objects(screen: Screen, store: TableStore, plate: str, name: str) -
             recipe=recipe,
         )
         store.drop_part("well_profiles", SINGLE if part == _JOINED else _JOINED, model=name, plate=plate)
-    notes = {"wells": frame["well"].n_unique(), "scans": frame["scan"].n_unique(), "features": ", ".join(PROFILED)}
-    return StepResult("well_profiles", frame.height, frame.height, version_of(frame, recipe), notes)
+    return frame
 
 
 def answers_profiles(screen: Screen, store: TableStore, plate: str, name: str) -> pl.DataFrame:

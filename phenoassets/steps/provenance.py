@@ -14,6 +14,7 @@ from shlex import quote as quoted
 import polars as pl
 
 from phenoassets.errors import ProfileError, StalenessError
+from phenoassets.exchange.imported import imported_digest
 from phenoassets.imaging.confluence import checked_um
 from phenoassets.imaging.correction import RECIPES
 from phenoassets.models import load_card
@@ -163,14 +164,23 @@ def feature_profile_recipe(screen: Screen, store: TableStore, plate: str, name: 
 
 
 def current_profile_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:
-    """Digest of the recipe that a profile of this plate and model or segmenter now comes from.
+    """Digest of the recipe that a profile of this plate and model, segmenter or imported name now comes from.
 
-    Raises as `calibration_of`.
+    Raises as `calibration_of`, or `imported_profiles`.
     """
+    if name in screen.settings.imported:
+        made_by = (imported_digest(screen.home, name), last_scan(store, plate), screen.settings.channels)
+        return digest_of("imported profile", *made_by, *_exclusions(screen, plate))
     if name in screen.settings.objects.segmenters:
         return feature_profile_recipe(screen, store, plate, name)
     digest = model_digest(screen, name)
     return profile_recipe(screen, plate, embedding_recipe(screen, digest, calibration_of(store, plate)))
+
+
+def last_scan(store: TableStore, plate: str) -> str | None:
+    """The plate's last scan; None before it has any."""
+    scans = store.read("scans", plate=plate, columns=["scan", "hours_since_start"]).sort("hours_since_start")
+    return str(scans["scan"][-1]) if scans.height else None
 
 
 def distances_recipe(screen: Screen, store: TableStore, plate: str, name: str) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 import polars as pl
 
 from phenoassets.errors import PhenoassetsError
+from phenoassets.exchange.imported import imported_digest
 from phenoassets.incucyte.landing import Landing
 from phenoassets.planning.landing_watch import fingerprint_of
 from phenoassets.planning.sheet_digests import Sheets, read_sheets
@@ -157,6 +158,7 @@ class Receipts:
         settings = self.screen.settings
         models = [_digest_or_fault(partial(model_digest, self.screen, name)) for name in settings.models]
         models += [_digest_or_fault(partial(segmenter_digest, name)) for name in settings.objects.segmenters]
+        models += [_digest_or_fault(partial(imported_digest, self.screen.home, name)) for name in settings.imported]
         return digest_of(settings.model_dump(mode="json"), models, _code_digest())
 
 

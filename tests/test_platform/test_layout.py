@@ -27,6 +27,7 @@ ORDER = (
     "screen",
     "models",
     "profiles",
+    "exchange",
     "sphering",
     "embedding",
     "normalization",
