@@ -181,7 +181,7 @@ def _asset(
                 settled=SETTLED_TAG in context.run.tags,
             )
             result = row.step(task)
-            made = report(task, result, row.figures(task))
+            made = _told_once(context, report(task, result, row.figures(task)))
             return (
                 made
                 if row.warns is None
@@ -189,6 +189,15 @@ def _asset(
             )
 
     return materialize
+
+
+def _told_once(context: dg.AssetExecutionContext, made: dg.MaterializeResult[Any]) -> dg.MaterializeResult[Any]:
+    """The result without its metadata, which is given to the materialization alone.
+
+    Dagster keeps the metadata of a result a second time, with the step's output, and so every thumbnail.
+    """
+    context.add_asset_metadata(made.metadata or {})
+    return made._replace(metadata=None)
 
 
 def column_schema(table: str) -> dg.TableSchema:

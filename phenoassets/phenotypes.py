@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import suppress
 from typing import Final
 
 import numpy as np
@@ -110,6 +111,7 @@ def _layout(x: Doubles, n_neighbors: int, min_dist: float, max_components: int |
         warnings.simplefilter("ignore")
         import umap
 
+        _keep_compiled()
         neighbours = min(n_neighbors, len(x) - 1)
         mapper = umap.UMAP(
             n_neighbors=neighbours,
@@ -125,6 +127,15 @@ def _layout(x: Doubles, n_neighbors: int, min_dist: float, max_components: int |
     if lost.any():
         raise ProfileError(f"UMAP could not place {int(lost.sum())} of {len(x)} rows; raise phenotypes.n_neighbors")
     return made
+
+
+def _keep_compiled() -> None:
+    """Let numba keep on disk what UMAP compiles anew in each process: six of the seven seconds of a small map."""
+    from umap import umap_
+
+    for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+        with suppress(RuntimeError):  # no folder that may be written to
+            function.enable_caching()
 
 
 def _nearest(x: Doubles, n_neighbors: int) -> tuple[Ints, npt.NDArray[np.float32]]:

@@ -90,3 +90,15 @@ def test_a_file_that_cannot_be_written_is_said_and_fails_nothing(home, caplog):
     assert kept[0].path is None
     assert kept[0].thumbnail
     assert "figure raw_images.png could not be kept" in caplog.text
+
+
+@pytest.mark.parametrize("limit", [1, 900, 2_500, 9_000, 10**6])
+def test_a_thumbnail_is_the_widest_that_fits(limit, monkeypatch):
+    png = figure()
+    every = []
+    for width in files._WIDTHS:
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "_WIDTHS", (width,))
+            patch.setattr(files, "_FIRST_TRIED", width)
+            every.append(files.thumbnail(png, 10**9))
+    assert files.thumbnail(png, limit) == next((one for one in every if len(one) <= limit), every[-1])
