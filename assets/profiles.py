@@ -1,9 +1,19 @@
 """Profiles of wells: well_profiles of each plate; sphered_profiles, strong_treatments, phenotypes of the screen."""
 
-from assets.factory import TableAsset
+from assets.factory import Figures, TableAsset, Task
 from phenoassets.figures import profiles as figures
 from phenoassets.steps import profiles as steps
 from phenoassets.steps import representation, retrieval
+
+
+def _phenotype_maps(task: Task) -> Figures:
+    screen, store, model = task.screen, task.store, task.model
+    of_lines = {
+        f"phenotypes of {line}": figures.phenotype_map(screen, store, model, line)
+        for line in figures.mapped_lines(store, model)
+    }
+    return {"phenotypes": figures.phenotype_map(screen, store, model)} | of_lines
+
 
 PLATE_TABLES = (
     TableAsset(
@@ -47,7 +57,7 @@ SCREEN_TABLES = (
         "phenotypes",
         "Map and density clusters of the wells' sphered profiles.",
         step=lambda task: steps.map_wells(task.screen, task.store, task.model),
-        figures=lambda task: figures.phenotype_map(task.screen, task.store, task.model),
+        figures=_phenotype_maps,
         deps=("sphered_profiles",),
     ),
     TableAsset(

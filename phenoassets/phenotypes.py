@@ -26,6 +26,9 @@ Ints = npt.NDArray[np.int32]
 NOISE: Final = -1
 """Cluster of rows that belong to none."""
 
+ALL_LINES: Final = "all"
+"""Name of the map of all cell lines."""
+
 _SMALLEST_MAP: Final = 10  # rows below which UMAP has no neighbourhoods to keep
 _log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ def map_phenotypes(
     standardize: bool = True,
     max_components: int | None = 50,
     seed: int = 27,
+    name: str = ALL_LINES,
 ) -> pl.DataFrame:
     """Lay out wells by UMAP and find dense groups in the map by HDBSCAN.
 
@@ -67,6 +71,8 @@ def map_phenotypes(
         time; None maps all features.
     seed
         Of UMAP.
+    name
+        Name of the map: ``all``, or the cell line that the wells are of.
 
     Returns
     -------
@@ -83,7 +89,7 @@ def map_phenotypes(
     _check_settings(n_neighbors, min_dist, min_cluster_size, min_samples, max_components)
     table = TABLES["phenotypes"]
     rows = _one_of(profiles, "channel", channel)
-    rows = _one_of(rows, "model", None).sort(table.key)
+    rows = _one_of(rows, "model", None).with_columns(pl.lit(name).alias("map")).sort(table.key)
     if not rows.height:
         return table.empty()
     x = vectors(rows, "profile").astype(np.float64)

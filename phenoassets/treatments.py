@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import cache
+from math import comb
 from typing import Final, Literal
 
 import numpy as np
@@ -68,7 +69,8 @@ def score_treatments(
     (``score_sum``, as published, which favours conditions on more plates) and averaged (``score_mean``). The p-value
     is a permutation test within plates: of the condition's wells and the control wells, as many as the condition has
     are drawn as if treated, on each plate, and the mean score of the draw is compared with the condition's. The real
-    assignment is one of the draws, so few controls or few wells bound how small p can get. q is Benjamini-Hochberg's.
+    assignment is one of the draws, so few controls or few wells bound how small p can get; where that bound lies above
+    `q_threshold`, p and q are null, with the reason. q is Benjamini-Hochberg's over the others.
 
     Parameters
     ----------
@@ -121,12 +123,20 @@ def score_treatments(
     scored = scored.sort([f"score_{rank_by}", "condition_id"], descending=[True, False])
     scored = scored.with_columns(pl.int_range(1, pl.len() + 1, dtype=pl.Int32).alias("rank"))
     p_values = _p_values(wells, scored["condition_id"].to_list(), n_draws, seed)
+    least = _smallest_p_values(wells, scored["condition_id"].to_list(), n_draws)
+    hopeless = least > q_threshold  # whatever the wells look like; a null p counts as no test
+    p_values = np.where(hopeless, np.nan, p_values)
+    reasons = [
+        f"its wells and their controls give no p-value below {p:.2g}; add replicates or controls" if none else None
+        for p, none in zip(least, hopeless, strict=True)
+    ]
     scored = scored.with_columns(
-        pl.Series("p_value", p_values, dtype=pl.Float64),
-        pl.Series("q_value", benjamini_hochberg(p_values), dtype=pl.Float64),
+        pl.Series("p_value", p_values, dtype=pl.Float64).fill_nan(None),
+        pl.Series("q_value", benjamini_hochberg(p_values), dtype=pl.Float64).fill_nan(None),
+        pl.Series("reason", reasons, dtype=pl.String),
     )
     if top_fraction is None:
-        strong = pl.col("q_value") <= q_threshold
+        strong = (pl.col("q_value") <= q_threshold).fill_null(value=False)
     else:
         strong = pl.col("rank") <= round(top_fraction * scored.height)
     return table.validate(scored.with_columns(strong.alias("strong")).select(table.names))
@@ -308,6 +318,17 @@ def _p_values(wells: pl.DataFrame, conditions: Sequence[str], n_draws: int, seed
         tolerance = 1e-9 * (1 + abs(observed))  # the same wells summed in another order are the same draw
         p[i] = (1 + int((drawn >= observed - tolerance).sum())) / (1 + n_draws)
     return p
+
+
+def _smallest_p_values(wells: pl.DataFrame, conditions: Sequence[str], n_draws: int) -> Doubles:
+    """Smallest p-value (n,) that each condition could have: one over the choices of its wells, or over the draws."""
+    ways: dict[str, float] = dict.fromkeys(conditions, 1.0)
+    for part in wells.partition_by("plate", "control_group", maintain_order=True):
+        n_controls = part.filter(pl.col("role") == CONTROL_ROLE).height
+        sizes = part.filter(pl.col("role") != CONTROL_ROLE).group_by("condition_id").len()
+        for condition, size in sizes.iter_rows():
+            ways[condition] *= comb(size + n_controls, size)
+    return np.array([max(1 / ways[condition], 1 / (1 + n_draws)) for condition in conditions])
 
 
 def _check_settings(q_threshold: float, top_fraction: float | None, rank_by: str, n_draws: int) -> None:

@@ -12,6 +12,7 @@ from phenoassets.figures import fetch
 from phenoassets.figures.drawing import answers as answer_plots
 from phenoassets.figures.drawing import choices, maps, representation
 from phenoassets.figures.safely import never_failing
+from phenoassets.phenotypes import ALL_LINES
 from phenoassets.profiles import answer_channel, endpoint_profiles, vectors
 from phenoassets.projection import Floats, principal_components, relative_distances, similar_first, standardized
 from phenoassets.screen.loading import Screen
@@ -35,9 +36,9 @@ def ranked_treatments(screen: Screen, store: TableStore, model: str) -> bytes | 
 
 
 @never_failing
-def phenotype_map(screen: Screen, store: TableStore, model: str) -> bytes | None:
-    """The phenotype map by cluster, compound, effect, and cell line or plate."""
-    found = store.read("phenotypes", model)
+def phenotype_map(screen: Screen, store: TableStore, model: str, which: str = ALL_LINES) -> bytes | None:
+    """A phenotype map, of all wells or of one cell line, by cluster, compound, effect, and cell line or plate."""
+    found = store.read("phenotypes", model).filter(map=which)
     ends = found.filter(pl.col("window") == "endpoint")
     found = ends if ends.height else found
     columns = ["plate", "well", "role", "condition_id", "compound", "cell_line"]
@@ -49,9 +50,16 @@ def phenotype_map(screen: Screen, store: TableStore, model: str) -> bytes | None
     settings = screen.settings.phenotypes
     note = (
         f"{wells.height:,} wells; UMAP of sphered profiles with {settings.n_neighbors} neighbours; "
-        f"clusters of at least {settings.min_cluster_size} wells by HDBSCAN"
+        f"clusters of at least {settings.min_cluster_size or settings.n_neighbors} wells by HDBSCAN"
     )
-    return maps.phenotype_map(wells, title=f"Phenotypes ({model})", note=note)
+    of = "" if which == ALL_LINES else f" of {which}"
+    return maps.phenotype_map(wells, title=f"Phenotypes{of} ({model})", note=note)
+
+
+def mapped_lines(store: TableStore, model: str) -> list[str]:
+    """Cell lines that have a phenotype map of their own."""
+    found = store.read("phenotypes", model, columns=["map"])["map"].unique().sort().to_list()
+    return [line for line in found if line != ALL_LINES]
 
 
 MAX_WELLS = 1500

@@ -267,7 +267,10 @@ class Phenotypes(Section):
 
     n_neighbors: Annotated[int, Field(ge=2)] = 15
     min_dist: Annotated[float, Field(ge=0, le=1)] = 0.1
-    min_cluster_size: Annotated[int, Field(ge=2)] = 5
+    min_cluster_size: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="wells that make a cluster; as many as n_neighbors where it is not given, as published"
+    )
+    per_cell_line: bool = Field(True, description="whether each cell line has a map of its own beside that of all")
     seed: Seed = 27
 
 

@@ -106,12 +106,12 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
     "sphering_sweep": _Answer(1, _sections("sphering"), "well_profiles", _ENDPOINT),
     "sphered_profiles": _Answer(1, _sections("sphering"), "well_profiles", _ENDPOINT, ("sphering_sweep",)),
     "strong_treatments": _Answer(
-        1, _sections("sphering", "treatments"), "well_profiles", _ENDPOINT, ("sphering_sweep",)
+        2, _sections("sphering", "treatments"), "well_profiles", _ENDPOINT, ("sphering_sweep",)
     ),
     "retrieval_scores": _Answer(
         1, lambda screen: screen.settings.channels, "well_profiles", ("plate_maps",), ("sphered_profiles",)
     ),
-    "phenotypes": _Answer(1, _sections("phenotypes"), answers=("sphered_profiles",)),
+    "phenotypes": _Answer(2, _sections("phenotypes"), "well_profiles", ("plate_maps",), answers=("sphered_profiles",)),
     "profile_outliers": _Answer(1, _sections("outliers"), "well_profiles", ("plate_maps",), ("sphered_profiles",)),
     "representation_scores": _Answer(
         1,

@@ -16,7 +16,7 @@ from phenoassets.errors import PhenoassetsError, ProfileError
 from phenoassets.exchange.imported import feature_names, imported_profiles
 from phenoassets.normalization import Normalization, normalize
 from phenoassets.normalization_sweep import candidates, chosen_recipe, sweep
-from phenoassets.phenotypes import map_phenotypes
+from phenoassets.phenotypes import ALL_LINES, map_phenotypes
 from phenoassets.profiles import answer_channel, combine_channels, endpoint_profiles, well_profiles
 from phenoassets.screen.exclusions import excluded_scans, without_excluded
 from phenoassets.screen.loading import Screen
@@ -138,19 +138,35 @@ def _batches(store: TableStore) -> dict[str, str]:
 
 
 def map_wells(screen: Screen, store: TableStore, name: str) -> StepResult:
-    """Lay the wells out on a map by their sphered profiles and find dense clusters."""
+    """Lay the wells out by their sphered profiles, of all lines and of each, and find dense clusters."""
     recipe = answer_recipe(screen, store, "phenotypes", name)
     settings = screen.settings.phenotypes
-    frame = map_phenotypes(
-        store.read("sphered_profiles", name),
-        n_neighbors=settings.n_neighbors,
-        min_dist=settings.min_dist,
-        min_cluster_size=settings.min_cluster_size,
-        seed=settings.seed,
+    profiles = store.read("sphered_profiles", name)
+    lines = store.read("plate_maps", columns=["plate", "well", "cell_line"])
+    lines = lines.join(profiles.select("plate", "well").unique(), on=["plate", "well"], how="semi")
+    maps = {ALL_LINES: profiles}
+    names = lines["cell_line"].unique().sort().to_list()
+    if settings.per_cell_line and len(names) > 1:  # as published: a map of each line
+        maps |= {
+            line: profiles.join(lines.filter(cell_line=line), on=["plate", "well"], how="semi")
+            for line in names
+            if line != ALL_LINES
+        }
+    frame = pl.concat(
+        map_phenotypes(
+            wells,
+            n_neighbors=settings.n_neighbors,
+            min_dist=settings.min_dist,
+            min_cluster_size=settings.min_cluster_size,
+            seed=settings.seed,
+            name=which,
+        )
+        for which, wells in maps.items()
     )
     store.write("phenotypes", frame, model=name, recipe=recipe)
+    total, frame = frame, frame.filter(map=ALL_LINES)
     notes = {"clusters": int(frame.filter(pl.col("cluster") >= 0)["cluster"].n_unique())}
-    return StepResult("phenotypes", frame.height, frame.height, version_of(frame), notes)
+    return StepResult("phenotypes", total.height, total.height, version_of(total), notes)
 
 
 def _joined_endpoints(

@@ -14,6 +14,7 @@ from scipy.stats import chi2
 
 from phenoassets.errors import ProfileError
 from phenoassets.outliers import far_and_alone, robust_coordinates
+from phenoassets.phenotypes import ALL_LINES
 from phenoassets.profile_tree import profile_tree
 from phenoassets.profiles import aggregate, answer_channel, vectors
 from phenoassets.representation import representation_scores
@@ -163,8 +164,8 @@ def _scores_of(screen: Screen, store: TableStore, name: str, column: str, unit: 
         "n_left_out": n_left_out,
     }
     spaces = {"full": vectors(wells, "profile").astype(np.float64)}
-    places = store.read("phenotypes", name, columns=["plate", "well", "window", "umap_1", "umap_2"])
-    places = places.filter(pl.col("window") == "endpoint")
+    places = store.read("phenotypes", name, columns=["map", "plate", "well", "window", "umap_1", "umap_2"])
+    places = places.filter((pl.col("window") == "endpoint") & (pl.col("map") == ALL_LINES))
     mapped = wells.select("plate", "well").join(places, on=["plate", "well"], how="left", maintain_order="left")
     if not mapped["umap_1"].null_count():
         spaces["reduced"] = mapped.select("umap_1", "umap_2").to_numpy()

@@ -84,7 +84,7 @@ def test_a_changed_threshold_of_the_rules_makes_stale_what_follows_them(answered
 
 
 def test_a_raised_code_version_makes_its_table_stale(answered, store, monkeypatch):
-    raised = replace(answer_recipes._ANSWERS["phenotypes"], version=2)
+    raised = replace(answer_recipes._ANSWERS["phenotypes"], version=99)
     monkeypatch.setattr(answer_recipes, "_ANSWERS", {**answer_recipes._ANSWERS, "phenotypes": raised})
     assert reasons(answered, store) == {"phenotypes": {"rules"}}
 

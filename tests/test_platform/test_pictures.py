@@ -261,7 +261,13 @@ def write_answers(store, rng):
     store.write("temporal_centers", typed("temporal_centers", centers), model=MODEL)
     points = [
         {n: key[n] for n in ("model", "plate", "well", "window")}
-        | {"umap_1": float(rng.normal()), "umap_2": float(rng.normal()), "cluster": i % 3 - 1, "probability": 1.0}
+        | {
+            "map": "all",
+            "umap_1": float(rng.normal()),
+            "umap_2": float(rng.normal()),
+            "cluster": i % 3 - 1,
+            "probability": 1.0,
+        }
         for i, key in enumerate(keys)
     ]
     store.write("phenotypes", typed("phenotypes", points), model=MODEL)
@@ -327,7 +333,7 @@ def test_every_picture_is_drawn_from_a_full_home(full, name):
 
 def test_every_picture_is_tried():
     # Of a vendor's table and of a sheet that this home has not: test_vendor_metrics.py, test_image_layers.py.
-    elsewhere = {"metrics", "well_exclusions"}
+    elsewhere = {"metrics", "well_exclusions", "mapped_lines"}
     assert set(ALL) | elsewhere == {n for group in GROUPS for n in figures_of(group) if not n.startswith("_")}
 
 

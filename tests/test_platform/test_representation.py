@@ -6,7 +6,9 @@ import pytest
 from builders import plate_map_frame, plates_frame, typed
 
 from phenoassets.errors import SettingsError
+from phenoassets.figures import profiles as figures
 from phenoassets.screen.loading import load_screen
+from phenoassets.steps.profiles import map_wells
 from phenoassets.steps.representation import flag_outliers, grow_tree, score_representation
 from phenoassets.store.schemas import TABLES
 
@@ -33,7 +35,8 @@ def fill(store, alike=3.0, odd=None):
             if (plate, well) == odd:
                 x[-1] = x[-1] + 60
             places.append(
-                key | {"umap_1": float(x[-1][0]), "umap_2": float(x[-1][1]), "cluster": 0, "probability": 1.0}
+                key
+                | {"map": "all", "umap_1": float(x[-1][0]), "umap_2": float(x[-1][1]), "cluster": 0, "probability": 1.0}
             )
     frame = pl.DataFrame(rows, schema_overrides={"n_scans": pl.Int32})
     frame = frame.with_columns(pl.Series("profile", np.asarray(x, np.float32)))
@@ -104,3 +107,20 @@ def test_a_spoilt_well_is_flagged_and_stays(home, store):
     home.settings_file.write_text("[outliers]\nfalse_alarms = 0.5\n")
     flag_outliers(load_screen(home), store, MODEL)
     assert store.read("profile_outliers", MODEL)["far"].sum() > 10
+
+
+def test_each_cell_line_has_a_map_of_its_own_beside_that_of_all(home, store):
+    fill(store)
+    layout = store.read("plate_maps", plate="P2").with_columns(pl.lit("SW620").alias("cell_line"))
+    store.write("plate_maps", layout, plate="P2")
+    result = map_wells(load_screen(home), store, MODEL)
+    made = store.read("phenotypes", MODEL)
+    assert dict(made["map"].value_counts().iter_rows()) == {"all": 72, "A549": 54, "SW620": 18}
+    assert result.total == 144
+    assert figures.mapped_lines(store, MODEL) == ["A549", "SW620"]
+    assert figures.phenotype_map(load_screen(home), store, MODEL, "SW620")
+    assert made.filter(map="SW620")["plate"].unique().to_list() == ["P2"]
+    home.root.mkdir(exist_ok=True)
+    home.settings_file.write_text("[phenotypes]\nper_cell_line = false\n")
+    map_wells(load_screen(home), store, MODEL)
+    assert store.read("phenotypes", MODEL).height == 72

@@ -157,7 +157,7 @@ def test_p_values_approach_the_exact_permutation_test():
 
 def test_few_controls_bound_how_small_a_p_value_gets():
     profiles, layout = screen({"A": 1}, controls=4, shift={"A": 1000.0})
-    made = score_treatments(profiles, layout)
+    made = score_treatments(profiles, layout, q_threshold=0.2)
     assert made["p_value"][0] == pytest.approx(1 / 5, abs=0.02)
     assert not made["strong"][0]
 
@@ -286,3 +286,17 @@ def test_profiles_that_are_already_normalized_are_refused():
     profiles, layout = screen({"a": 3})
     with pytest.raises(ProfileError, match=r"already normalized \(z-score to controls"):
         score_treatments(normalize(profiles, layout, Normalization()), layout)
+
+
+def test_a_condition_whose_p_can_never_reach_the_limit_has_none_and_says_why():
+    profiles, layout = screen({"a": 1, "b": 2}, controls=8, shift={"a": 30.0, "b": 30.0})
+    made = {row["condition_id"]: row for row in score_treatments(profiles, layout, n_draws=999).to_dicts()}
+    one, two = made["HT29|a@1 µM"], made["HT29|b@1 µM"]
+    assert (one["p_value"], one["q_value"], one["strong"]) == (None, None, False)
+    assert one["reason"] == (
+        "its wells and their controls give no p-value below 0.11; add replicates or controls"  # 1 of 9
+    )
+    assert two["reason"] is None  # 1 of 45
+    assert two["q_value"] == two["p_value"] <= 0.05
+    assert score_treatments(profiles, layout, n_draws=999, q_threshold=0.2)["p_value"].null_count() == 0
+    assert score_treatments(profiles, layout, n_draws=9)["p_value"].null_count() == 2

@@ -100,6 +100,7 @@ TABLES: Final = (
             required("score_mean", F64, "Mean over plates of the same"),
             optional("p_value", F64, "Against control wells drawn as treatments"),
             optional("q_value", F64, "Benjamini-Hochberg"),
+            optional("reason", STR, "Why there is no p-value"),
             required("rank", I32, "1 is strongest"),
             required("strong", BOOL, "Whether it belongs to the set"),
         ),
@@ -109,10 +110,11 @@ TABLES: Final = (
     ),
     Table(
         "phenotypes",
-        "Map and density clusters of sphered profiles.",
-        ("model", "plate", "well", "window"),
+        "Maps and density clusters of sphered profiles: of all wells, and of each cell line where there are several.",
+        ("model", "map", "plate", "well", "window"),
         (
             MODEL,
+            required("map", STR, "'all', or the cell line whose wells were laid out"),
             PLATE,
             WELL,
             required("window", STR, "'endpoint', or a scan"),
