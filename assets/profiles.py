@@ -3,7 +3,7 @@
 from assets.factory import Figures, TableAsset, Task
 from phenoassets.figures import profiles as figures
 from phenoassets.steps import profiles as steps
-from phenoassets.steps import representation, retrieval
+from phenoassets.steps import representation, retrieval, training_set
 
 
 def _phenotype_maps(task: Task) -> Figures:
@@ -80,5 +80,11 @@ SCREEN_TABLES = (
         step=lambda task: representation.grow_tree(task.screen, task.store, task.model),
         figures=lambda task: figures.profile_tree(task.screen, task.store, task.model),
         deps=("sphered_profiles", "plate_maps"),
+    ),
+    TableAsset(
+        "training_set",
+        "Strong treatments of this home and others as classes for training, measured in a space not trained on them.",
+        step=lambda task: training_set.choose_training_set(task.screen, task.store),
+        deps=("strong_treatments", "plate_maps"),
     ),
 )

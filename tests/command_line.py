@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_BE_EMPTY = {"rejected_files", "effect_agreement", "curated_effects", "retrieval_scores"}
 # No vendor's table, no segmenter and nothing that follows from objects or annotations.
 MAY_BE_EMPTY |= {"vendor_metrics", "label_images", "objects", "object_features", "well_counts", "well_distances"}
-# No mechanism and one cell line.
-MAY_BE_EMPTY |= {"representation_scores"}
+# No mechanism and one cell line; no untrained model.
+MAY_BE_EMPTY |= {"representation_scores", "training_set"}
 MAY_BE_EMPTY |= {"well_exclusions", "annotations", "segmentation_scores", "classifier_scores", "well_predictions"}
 NOT_COMPARED = {"corrected_images": ["zarr"], "illumination": ["path"]}  # where things lie, not what they are
 

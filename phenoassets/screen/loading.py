@@ -57,6 +57,11 @@ class Screen:
         own = self.home.curated_file
         return next((path for path in (own, self.exports / own.name) if path.is_file()), None)
 
+    @property
+    def training_homes(self) -> list[Home]:
+        """Other homes whose strong treatments join the training set; relative ones stand beside this home's files."""
+        return [Home(self.home.root / Path(place).expanduser()) for place in self.settings.training_set.homes]
+
     def plate_row(self, plate: str) -> dict[str, Any]:
         """What ``plates.csv`` says of `plate`; every column null where it says nothing."""
         rows = self.plates.filter(pl.col("plate") == plate).to_dicts()

@@ -309,6 +309,21 @@ class Representation(Section):
         return self
 
 
+class TrainingSet(Section):
+    """Which strong treatments of this home and others are classes that models are trained on."""
+
+    homes: tuple[str, ...] = Field((), description="other homes; relative to this one, or absolute")
+    space: str = Field(
+        "auto",
+        description="model whose strong_treatments are taken, not trained on these labels; auto: object features, else "
+        "pixel_pca",
+    )
+    top: Count = Field(500, description="strongest compounds of each home, of which those of all homes are shared")
+    top_ups: Annotated[int, Field(ge=0)] = Field(50, description="strongest others that each of several homes adds")
+    min_wells: Count = Field(4, description="wells over all homes that a class has at least")
+    control_classes: Annotated[int, Field(ge=0)] = Field(2, description="control compounds that are classes")
+
+
 class Objects(Section):
     """How images become objects: cells and dead bodies."""
 

@@ -29,6 +29,7 @@ from phenoassets.screen.sections import (
     Significance,
     Sphering,
     Storage,
+    TrainingSet,
     Trajectories,
     Treatments,
 )
@@ -58,6 +59,7 @@ class ScreenSettings(Section):
     significance: Significance = Significance()
     effects: Effects = Effects()
     phenotypes: Phenotypes = Phenotypes()
+    training_set: TrainingSet = TrainingSet()
     outliers: Outliers = Outliers()
     representation: Representation = Representation()
     objects: Objects = Objects()

@@ -96,6 +96,14 @@ def _over_time(*names: str) -> Callable[[Screen], object]:
     return chosen
 
 
+def _training(screen: Screen) -> object:
+    """Settings of the training set, and what other homes hold of it."""
+    tables = ("strong_treatments", "plate_maps")
+    others = [[TableStore(home).all_manifests(table) for table in tables] for home in screen.training_homes]
+    digests = [[[manifest.digest for manifest in found] for found in home] for home in others]
+    return [screen.settings.training_set.model_dump(), screen.settings.objects.features, *digests]
+
+
 def _effect_rules() -> object:
     return asdict(EffectRules())
 
@@ -112,6 +120,7 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
         1, lambda screen: screen.settings.channels, "well_profiles", ("plate_maps",), ("sphered_profiles",)
     ),
     "phenotypes": _Answer(2, _sections("phenotypes"), "well_profiles", ("plate_maps",), answers=("sphered_profiles",)),
+    "training_set": _Answer(1, _training, answers=("strong_treatments",), every_model=True),
     "profile_outliers": _Answer(1, _sections("outliers"), "well_profiles", ("plate_maps",), ("sphered_profiles",)),
     "representation_scores": _Answer(
         1,

@@ -64,6 +64,7 @@ def test_nothing_is_stale_right_after_it_was_computed_and_nothing_that_was_never
         ('[trajectories]\nscaling = "none"\n', OVER_TIME),
         ("[treatments]\nq_value = 0.2\n", {"strong_treatments"}),
         ("[phenotypes]\nn_neighbors = 5\n", {"phenotypes"}),
+        ("[training_set]\ntop = 7\n", {"training_set"}),
         ("[outliers]\nfalse_alarms = 0.01\n", {"profile_outliers"}),
         ('[representation]\ncolumns = ["role"]\n', {"representation_scores"}),
         ('[representation]\nleaf = "compound"\n', {"profile_tree"}),
@@ -95,7 +96,7 @@ def test_changed_inputs_make_stale_what_is_made_from_them_and_equal_ones_do_not(
     store.write("plates", plates_frame("P1", treated_after_hours=2.0), plate="P1")
     # The others are made from plate maps and other answers, which are unchanged so far.
     every = set(ANSWERS) - {"phenotypes", "effect_agreement", "retrieval_scores", "classifier_scores"}
-    every -= {"profile_outliers", "profile_tree"}
+    every -= {"profile_outliers", "profile_tree", "training_set"}
     assert reasons(answered, store) == {key: {"inputs"} for key in every}
 
 

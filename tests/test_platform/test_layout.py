@@ -32,6 +32,7 @@ ORDER = (
     "embedding",
     "normalization",
     "treatments",
+    "training_set",
     "retrieval",
     "normalization_sweep",
     "phenotypes",
@@ -75,6 +76,7 @@ WITHOUT_FIGURE = {
     "annotations": "people drew them and have seen them; segmentation_scores shows what they are for",
     "plates": "one row of settings, which the table view shows",
     "scans": "the coverage of scans is drawn with image_quality",
+    "training_set": "a list of classes and their wells, which is read by who trains",
     "scan_manifest": "a list of what scans lack, which is read, not looked at",
 }
 

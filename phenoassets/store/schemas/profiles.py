@@ -128,6 +128,28 @@ TABLES: Final = (
         of_segmenters="features",
     ),
     Table(
+        "training_set",
+        "Classes that models are trained to tell apart: strong treatments of this home and others, and controls.",
+        ("home", "condition_id"),
+        (
+            required("home", STR, "Folder of the home"),
+            CONDITION,
+            required("class", STR, "Class: a compound under its canonical name, or controls"),
+            required("compound", STR, "Compound"),
+            required(
+                "source",
+                STR,
+                "shared: strong in every home; top_up: among the strongest others of a home",
+                values=("shared", "top_up", "control"),
+            ),
+            optional("rank", I32, "Rank of the compound in its home; 1 is strongest"),
+            optional("score_mean", F64, "Strength of the condition"),
+            required("n_wells", I32, "Wells of the condition in its home"),
+            required("space", STR, "Model whose profiles strength was measured in"),
+        ),
+        grain="screen",
+    ),
+    Table(
         "profile_outliers",
         "Wells in the plane of the principal components of their profiles, and which of them stand alone; none is left "
         "out for it.",
