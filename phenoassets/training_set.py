@@ -59,8 +59,8 @@ def choose_classes(
     everywhere = upper.group_by("compound").agg(pl.col("home").n_unique().alias("n")).filter(pl.col("n") == homes)
     shared = everywhere["compound"].to_list()
     others = best.filter(~pl.col("compound").is_in(shared))
-    added = others.with_columns(pl.int_range(1, pl.len() + 1).over("home").alias("_place"))
-    added = added.filter(pl.col("_place") <= (top_ups if homes > 1 else 0))["compound"].to_list()
+    placed = others.with_columns(pl.int_range(1, pl.len() + 1).over("home").alias("_place"))
+    added = placed.filter(pl.col("_place") <= (top_ups if homes > 1 else 0))["compound"].to_list()
     source = pl.when(pl.col("compound").is_in(shared)).then(pl.lit(SHARED)).otherwise(pl.lit(TOP_UP)).alias("source")
     chosen = strong.filter(pl.col("compound").is_in([*shared, *added])).join(
         best.select("home", "compound", "rank"), on=["home", "compound"]

@@ -13,9 +13,8 @@ from phenoassets.store.tables import TableStore
 
 def fill(store, *drugs):
     wells = [(f"A{i + 1:02d}", "negative_control", "HT29|DMSO@0.1 %") for i in range(6)]
-    wells += [
-        (f"B{i + 1:02d}", "treatment", f"HT29|{drug}@1 µM") for i, drug in enumerate(d for d in drugs for _ in "1234")
-    ]
+    each = [drug for drug in drugs for _ in range(4)]
+    wells += [(f"B{i + 1:02d}", "treatment", f"HT29|{drug}@1 µM") for i, drug in enumerate(each)]
     store.write("plate_maps", plate_map_frame("P1", wells), plate="P1")
     rows = [
         {"model": "pixel_pca", "condition_id": f"HT29|{drug}@1 µM", "n_plates": 1, "n_wells": 4, "rank": i + 1}
