@@ -45,6 +45,7 @@ ORDER = (
     "steps",
     "figures",
     "sql",
+    "notebook",
     "admin",
     "definitions",
     "cli",
