@@ -106,9 +106,14 @@ def read_metric_table(path: str | Path) -> pl.DataFrame:
     named = next((mark for line in lines[:start] if (mark := separator_of(line)) is not None), None)
     delimiter = named if named is not None and named in lines[start] else delimiter_of(lines[start])
     try:
-        return _long(_Table(path, lines, start, delimiter))
+        table = _long(_Table(path, lines, start, delimiter))
     except csv.Error as error:
         raise MetricTableError(f"{path}, {error}; export the table again") from error
+    twice = table.filter(pl.struct("well", "field", "elapsed_hours").is_duplicated())
+    if twice.height:
+        hours = twice["elapsed_hours"][0]
+        raise MetricTableError(f"{path}: Elapsed {hours:g} stands there twice; export the table again")
+    return table
 
 
 def _text(path: Path) -> str:

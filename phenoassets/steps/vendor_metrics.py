@@ -58,11 +58,6 @@ def _rows(path: Path, name: str, plate: str, scans: pl.DataFrame) -> pl.DataFram
     """
     metric, unit = metric_name(read_metric_header(path).get("Metric", "") or path.stem)
     table = read_metric_table(path)
-    twice = table.filter(pl.struct("well", "field", "elapsed_hours").is_duplicated())
-    if twice.height:
-        raise MetricTableError(
-            f"{path}: Elapsed {twice['elapsed_hours'][0]:g} stands there twice; export the table again"
-        )
     columns: dict[str, Any] = {"plate": plate, "path": name, "metric": metric, "unit": unit}
     made = nearest_scan(table, scans).with_columns(
         *(pl.lit(value, pl.String).alias(column) for column, value in columns.items()),

@@ -126,8 +126,35 @@ _CONCENTRATION = re.compile(
 _RATIO = re.compile(r"\(?\b[vw]/[vw]\b\)?")
 _BLANK_NAMES: Final = frozenset({"empty", "none", "nothing"})
 _NO_CELLS: Final = frozenset(
-    {"blank", "no cells", "no cell", "cell free", "cell-free", "without cells", "unused", "background", "not used"}
-)
+    {
+        "blank",
+        "no cells",
+        "no cell",
+        "cell free",
+        "cell-free",
+        "without cells",
+        "unused",
+        "background",
+        "not used",
+        "leer",
+        "ohne zellen",
+        "keine zellen",
+        "vide",
+        "sans cellules",
+        "vacío",
+        "vacio",
+        "sin células",
+        "sin celulas",
+        "vazio",
+        "sem células",
+        "vuoto",
+        "senza cellule",
+        "tyhjä",
+        "ei soluja",
+        "üres",
+        "sejtek nélkül",
+    }
+)  # fmt: skip
 
 
 def is_no_compound(name: str) -> bool:

@@ -13,8 +13,10 @@ from typing import Final
 
 from phenoassets.errors import PlateMapError
 from phenoassets.incucyte.numbers import DecimalMarkError, Numbers, NumberText, decide
+from phenoassets.incucyte.plate_maps.conditions import canonical_unit
 from phenoassets.incucyte.plate_maps.controls import is_no_compound, is_without_cells
 from phenoassets.incucyte.plate_maps.headers import Header, is_header, read_header
+from phenoassets.incucyte.plate_maps.mistaken_names import mistaken_for_name
 from phenoassets.incucyte.plate_maps.sheets import ERROR_VALUES, OddCell, Sheet
 from phenoassets.incucyte.raw_wells import RawItem, RawWell, amount
 from phenoassets.incucyte.textfile import is_missing, nfc
@@ -159,18 +161,32 @@ class _Rows:
         def named(meaning: str) -> str:
             return cell(header.cells.get(meaning))
 
+        def name(index: int | None) -> str:
+            text = cell(index)
+            if text and index is not None and (what := mistaken_for_name(text)) is not None:
+                raise PlateMapError(
+                    f"plate map {path}, {self.sheet.place(number, index)}: {header.names[index]} is {what}, which a "
+                    "spreadsheet made of it; write the name, in a cell that is formatted as text"
+                )
+            return text
+
         well = RawWell(*self._position(place, named("well"), named("row"), named("column")), place)
         no_cells = False
         for compound_index, concentration_index, unit_index, fixed in header.groups:
-            compound, dose = cell(compound_index), cell(concentration_index)
+            compound, dose = name(compound_index), cell(concentration_index)
             if not compound or is_no_compound(compound):
                 no_cells = no_cells or is_without_cells(compound)
                 if dose and self._amount(place, "concentration", dose):
                     raise PlateMapError(f"plate map {path}, {place}: a concentration ({dose}) without a compound")
                 continue
             unit = cell(unit_index) or fixed
+            if fixed is not None and unit is not None and canonical_unit(unit) != canonical_unit(fixed):
+                raise PlateMapError(
+                    f"plate map {path}, {place}: the unit is {unit!r} and the column is called "
+                    f"{header.names[concentration_index or 0]!r}; keep one of the two"
+                )
             well.items.extend(self._split(place, compound, dose, unit))
-        cell_line, density = named("cell_line"), named("seeding_density")
+        cell_line, density = name(header.cells.get("cell_line")), named("seeding_density")
         well.cell_lines = [cell_line] if cell_line else []
         well.seeding_density = self._amount(place, "seeding density", density) if density else None
         well.growth_condition, well.passage = named("growth_condition") or None, named("passage") or None

@@ -246,3 +246,10 @@ def test_whatever_an_xml_parser_raises_is_one_line(write, text, message):
         read_plate_map(write(text, "lab.PlateMap"))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["leer", "Vide", "Ohne Zellen", "sin células", "tyhjä", "vuoto", "No cells"])
+def test_wells_without_cells_are_empty_in_other_languages_too(write, name):
+    path = write(f"well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{name},,\nA3,X,1,uM\n")
+    found = read_plate_map(path, "P1")
+    assert found.filter(pl.col("well") == "A02")["role"].to_list() == ["empty"]

@@ -169,3 +169,13 @@ def test_a_file_that_is_none_or_not_there_is_no_metric_table(tmp_path):
     assert not is_metric_table(tmp_path / "map.csv")
     assert not is_metric_table(tmp_path / "nothing.txt")
     assert not is_metric_table(tmp_path)
+
+
+def test_two_rows_of_one_time_are_refused_wherever_the_table_is_read(tmp_path):
+    path = tmp_path / "metric.txt"
+    path.write_text(
+        "Metric: Phase Object Confluence (Percent)\n\nDate Time\tElapsed\tA1\n"
+        "1/2/2026 01:00:00 PM\t0\t10\n1/2/2026 03:00:00 PM\t2\t11\n1/2/2026 03:00:00 PM\t2\t12\n"
+    )
+    with pytest.raises(MetricTableError, match=r"Elapsed 2 stands there twice; export the table again"):
+        read_metric_table(path)

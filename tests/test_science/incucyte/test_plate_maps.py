@@ -432,3 +432,51 @@ def test_a_name_broken_over_two_lines_of_its_cell_is_the_same_name(tmp_path):
 def test_a_grid_of_the_plate_is_refused_as_such(tmp_path, first):
     with pytest.raises(PlateMapError, match=r"a grid with the plate's columns 1 to 3 in its header; write one row"):
         text_map(tmp_path, f"{first},1,2,3\nA,DMSO,X,Y\nB,DMSO,X,Y\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("#NV", "an error value"), ("#WERT!", "an error value"), ("#¡DIV/0!", "an error value"),
+        ("#¿NOMBRE?", "an error value"), ("#ARVO!", "an error value"), ("WAHR", "a truth value"),
+        ("TRUE", "a truth value"), ("VRAI", "a truth value"), ("2-Sep", "a date"), ("01.09.2026", "a date"),
+        ("9/2/2026", "a date"), ("2026-09-02 00:00:00", "a date"), ("Mrz-01", "a date"), ("02-Sep-26", "a date"),
+    ],
+)  # fmt: skip
+def test_what_a_spreadsheet_made_of_a_name_is_refused_in_text_too(tmp_path, name, what):
+    with pytest.raises(PlateMapError, match=rf"row 3: compound is {what} \(.*which a spreadsheet made of it"):
+        text_map(tmp_path, f"well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{name},1,uM\n")
+    with pytest.raises(PlateMapError, match=rf"cell_line is {what}"):
+        text_map(tmp_path, f"well,compound,cell_line\nA1,DMSO,{name}\n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "#17",
+        "50-00-0",
+        "1976-12-3",
+        "SEPT2",
+        "March-1 inhibitor",
+        "true north",
+        "AT-13-148",
+        "May-Grünwald",
+        "9/2",
+        "SN-38",
+    ],
+)
+def test_names_that_look_a_little_like_it_are_read(tmp_path, name):
+    found = text_map(tmp_path, f"well,compound,concentration,unit\nA1,DMSO,0.1,%\nA2,{name},1,uM\n")
+    assert found["condition_id"].to_list()[1] == f"unspecified|{name}@1 µM"
+
+
+@pytest.mark.parametrize(("unit", "fine"), [("nM", False), ("%", False), ("uM", True), ("µM", True), ("", True)])
+def test_a_unit_that_contradicts_the_columns_name_is_refused(tmp_path, unit, fine):
+    text = f"well,compound,concentration_uM,unit\nA1,DMSO,,\nA2,X,5,{unit}\n"
+    if fine:
+        assert text_map(tmp_path, text)["condition_id"].to_list()[1] == "unspecified|X@5 µM"
+        return
+    with pytest.raises(
+        PlateMapError, match=rf"row 3: the unit is '{unit}' and the column is called 'concentration_uM'"
+    ):
+        text_map(tmp_path, text)
