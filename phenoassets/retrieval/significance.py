@@ -2,16 +2,18 @@
 
 In go the same profiles and labels that ``retrieval`` ranks; out comes one row a label. Two nulls are named. ``labels``
 draws as many rows of each group as a label has, as if they bore it, and ranks them among the real profiles: rows that
-are alike for other reasons (a plate, a position) are alike in the null too. ``independent`` draws random ranks for each
+are alike for other reasons (a plate, a position) are alike in the null too. Where all rows of a group bear one label (a
+compound its mechanism), such a draw could only be the label's own rows, so as many whole groups are drawn as bear it.
+``independent`` draws random ranks for each
 query alone, as copairs does; queries of one label share their mates, so its p-values are too small where rows are alike
 at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -126,22 +128,30 @@ def _of_labels(
     group = np.full(len(x), -1) if groups is None else codes_of(texts_of(groups, len(x)))
     labelled = np.flatnonzero([name is not None for name in names])
     rng = np.random.default_rng(seed)
-    composition = {
-        label: tuple(
-            zip(*np.unique(group[[i for i in labelled if names[i] == label]], return_counts=True), strict=True)
-        )
-        for label in by_label["label"]
-    }
-    largest = max(n for parts in composition.values() for _, n in parts)
-    pool = _pool(labelled, group, largest, rng)
-    ranks = _ranks(x, pool, group, metric)
-    nulls = {
-        parts: _drawn_labels(ranks, [(np.flatnonzero(group[pool] == code), n) for code, n in parts], n_null, rng)
-        for parts in dict.fromkeys(composition.values())
-    }
+    rows_of = {label: [i for i in labelled if names[i] == label] for label in by_label["label"]}
+    nulls: dict[Any, Doubles]
+    shape: dict[str, Any]  # labels of one shape share their null
+    if groups is not None and len({(group[i], names[i]) for i in labelled}) == len(np.unique(group[labelled])):
+        shape = {label: len(np.unique(group[rows])) for label, rows in rows_of.items()}
+        pool = _pool_of_groups(labelled, group, max(shape.values()), rng)
+        ranks = _ranks(x, pool, group, metric)
+        whole = [np.flatnonzero(group[pool] == code) for code in np.unique(group[pool])]
+        nulls = {n: _drawn_groups(ranks, whole, n, n_null, rng) for n in dict.fromkeys(shape.values())}
+    else:
+        shape = {
+            label: tuple(zip(*np.unique(group[rows], return_counts=True), strict=True))
+            for label, rows in rows_of.items()
+        }
+        largest = max(n for parts in shape.values() for _, n in parts)
+        pool = _pool(labelled, group, largest, rng)
+        ranks = _ranks(x, pool, group, metric)
+        nulls = {
+            parts: _drawn_labels(ranks, [(np.flatnonzero(group[pool] == code), n) for code, n in parts], n_null, rng)
+            for parts in dict.fromkeys(shape.values())
+        }
     p = []
     for label, observed in by_label.select("label", "mean_average_precision").iter_rows():
-        drawn = nulls[composition[label]]
+        drawn = nulls[shape[label]]
         # Equal draws count against the label, and rounding decides nothing.
         p.append((1 + int((drawn >= observed - 1e-12).sum())) / (1 + len(drawn)))
     return np.asarray(p)
@@ -156,6 +166,18 @@ def _pool(
     codes = np.unique(group[labelled])
     share = max(largest, MOST_QUERIES // len(codes))
     return np.sort(np.concatenate([rng.permutation(labelled[group[labelled] == code])[:share] for code in codes]))
+
+
+def _pool_of_groups(
+    labelled: npt.NDArray[np.intp], group: npt.NDArray[np.intp], fewest: int, rng: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    """Rows of whole groups that the null draws from: all, or of many a sample, never fewer groups than a label has."""
+    if len(labelled) <= MOST_QUERIES:
+        return labelled
+    codes, sizes = np.unique(group[labelled], return_counts=True)
+    order = rng.permutation(len(codes))
+    n = max(fewest, int(np.searchsorted(np.cumsum(sizes[order]), MOST_QUERIES, side="right")))
+    return labelled[np.isin(group[labelled], codes[order[:n]])]
 
 
 def _ranks(
@@ -181,9 +203,22 @@ def _drawn_labels(
     rng: np.random.Generator,
 ) -> Doubles:
     """Mean average precision (n_null,) of rows drawn from each group, as many as the label has there."""
+    draws = (np.concatenate([rng.choice(rows, n, replace=False) for rows, n in parts]) for _ in range(n_null))
+    return _precision_of(ranks, draws)
+
+
+def _drawn_groups(
+    ranks: npt.NDArray[np.int32], whole: list[npt.NDArray[np.intp]], n: int, n_null: int, rng: np.random.Generator
+) -> Doubles:
+    """Mean average precision (n_null,) of the rows of `n` whole groups."""
+    draws = (np.concatenate([whole[i] for i in rng.choice(len(whole), n, replace=False)]) for _ in range(n_null))
+    return _precision_of(ranks, draws)
+
+
+def _precision_of(ranks: npt.NDArray[np.int32], draws: Iterable[npt.NDArray[np.intp]]) -> Doubles:
+    """Mean average precision of each draw of rows that is ranked as one label."""
     out = []
-    for _ in range(n_null):
-        drawn = np.concatenate([rng.choice(rows, n, replace=False) for rows, n in parts])
+    for drawn in draws:
         precisions = []
         for query in drawn:
             own = np.sort(ranks[query, drawn])

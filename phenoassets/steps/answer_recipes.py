@@ -117,7 +117,7 @@ _ANSWERS: Final[Mapping[str, _Answer]] = {
         2, _sections("sphering", "treatments"), "well_profiles", _ENDPOINT, ("sphering_sweep",)
     ),
     "retrieval_scores": _Answer(
-        1, lambda screen: screen.settings.channels, "well_profiles", ("plate_maps",), ("sphered_profiles",)
+        2, lambda screen: screen.settings.channels, "well_profiles", ("plate_maps",), ("sphered_profiles",)
     ),
     "phenotypes": _Answer(2, _sections("phenotypes"), "well_profiles", ("plate_maps",), answers=("sphered_profiles",)),
     "training_set": _Answer(1, _training, answers=("strong_treatments",), every_model=True),

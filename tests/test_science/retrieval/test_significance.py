@@ -76,6 +76,35 @@ def test_labels_that_are_alike_are_found():
     assert (made["q_value"] <= 0.05).mean() > 0.9
 
 
+def compounds_of_mechanisms(seed, shared):
+    """60 treatments: 5 mechanisms of 4 compounds at 3 doses, doses of a compound alike, mechanisms by `shared`."""
+    rng = np.random.default_rng(seed)
+    mechanism, compound = np.repeat(np.arange(5), 12), np.repeat(np.arange(20), 3)
+    x = shared * rng.normal(size=(5, 16))[mechanism] + rng.normal(size=(20, 16))[compound]
+    return x + 0.5 * rng.normal(size=(60, 16)), [f"m{i}" for i in mechanism], [f"c{i}" for i in compound]
+
+
+def test_mechanisms_that_are_alike_are_found_and_others_at_the_stated_rate_at_most():
+    x, labels, compounds = compounds_of_mechanisms(0, shared=3.0)
+    made = average_precision_by_label(x, labels, groups=compounds, n_null=500)
+    assert (made["q_value"] <= 0.05).all()
+    p = np.concatenate(
+        [
+            average_precision_by_label(x, labels, groups=compounds, n_null=200, seed=seed)["p_value"].to_numpy()
+            for seed in range(20)
+            for x, labels, compounds in [compounds_of_mechanisms(seed + 1, shared=0.0)]
+        ]
+    )
+    assert (p <= 0.05).mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(p))
+    assert (p <= 0.5).mean() == pytest.approx(0.5, abs=0.15)
+
+
+def test_of_many_groups_a_sample_of_whole_ones_makes_the_null(monkeypatch):
+    monkeypatch.setattr("phenoassets.retrieval.significance.MOST_QUERIES", 30)
+    x, labels, compounds = compounds_of_mechanisms(0, shared=3.0)
+    assert (average_precision_by_label(x, labels, groups=compounds, n_null=500)["p_value"] <= 0.05).all()
+
+
 def test_a_label_may_hold_the_bar_that_parts_mechanisms():
     x, labels, _ = plates_of_wells(2, n_labels=4)
     barred = [f"HT29|{label}" for label in labels]
