@@ -32,7 +32,8 @@ def twins(tmp_path_factory):
     simulate(exports, plates=2, wells=24, hours=16, interval=4, seed=7)
     homes = []
     for number, environment in enumerate(PROCESSES):
-        home = Home(tmp_path_factory.mktemp(f"twin{number}"))
+        home = Home(tmp_path_factory.mktemp(f"twin{number}") / "home")  # training_set names a home by its folder
+        home.root.mkdir()
         home.settings_file.write_text(SETTINGS.format(exports=exports))
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():

@@ -38,6 +38,7 @@ def home(tmp_path):
     drug = {"model": "convae", "cell_line": "A549", "factors": "", "compound": 'x, "y"', "concentration_unit": "µM"}
     drug |= {"concentrations": [1.0, 10.0], "effects": ["none", "mixed"], "switches": []}
     drug |= {name: [1.0, None] for name in ("end_levels", "end_spreads", "area_levels", "area_spreads", "gr_values")}
+    drug |= {"p_values": [0.4, 0.001], "q_values": [0.5, 0.01]}
     drug |= dict.fromkeys(("end_answer", "area_answer", "gr_answer"), "too few")
     store.write("drug_effects", typed("drug_effects", [drug]), model="convae")
     return home

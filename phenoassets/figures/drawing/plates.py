@@ -58,7 +58,7 @@ def plate_map(wells: pl.DataFrame, *, title: str = "Plate map", crossed: Collect
     for (column, row), (face, mark) in zip(places, looks, strict=True):
         if mark and n_rows <= 16:
             ax.text(column, row, mark, ha="center", va="center", fontsize=size, color=style.ink_on(face))
-    if (out := wells.filter(pl.col("well").is_in(list(crossed)))).height:
+    if crossed and (out := wells.filter(pl.col("well").is_in(list(crossed)))).height:
         area = 60 if n_rows <= 8 else 22
         at = (out["column"].to_numpy(), out["row"].to_numpy())
         ax.scatter(*at, marker="x", s=area * 1.6, c="white", linewidths=4.5)
