@@ -33,8 +33,9 @@ demo: $(VENV)/.run  ## simulate a screen into ./demo, run everything, compare wi
 ui: $(VENV)/.run  ## serve the UI of ./data on 127.0.0.1 with the sensors running (HOME_DIR=demo for the demo)
 	@$(BIN)/phenoassets ui --home $(HOME_DIR)
 
+# One thread a worker: two workers of two threads each wait for one another, which makes torch's tests ten times slower.
 test: $(VENV)/.test  ## run the tests
-	$(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: $(VENV)/.test  ## check style, types and that the code location loads
 	$(BIN)/ruff check .
